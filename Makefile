@@ -1,0 +1,75 @@
+# Each target sets up .venv by itself from envs/requirements.lock; with nothing changed that costs nothing.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CONFIG ?= config/config.yaml
+CORES ?= 2
+TARGET ?= all
+
+LOCK := envs/requirements.lock
+# The stamp carries the lock's checksum: another lock (another branch, say) means another stamp.
+STAMP := .venv/.installed-$(shell cksum < $(LOCK) | tr ' ' '-')
+BIN := .venv/bin
+PYTHON_SOURCES := workflow/longhot workflow/scripts tests envs
+SNAKE_SOURCES := Snakefile workflow/rules
+
+export PYTHONDONTWRITEBYTECODE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help benchmark test lint bench docs lock setup
+
+help:
+	@echo "make benchmark  run the study CONFIG (default $(CONFIG)) on CORES cores (default $(CORES))"
+	@echo "make test       run every test"
+	@echo "make lint       check style, types, spelling and the workflow"
+	@echo "make bench      measure speed against ASE, MACE and mace_run_train"
+	@echo "make docs       write config/schema.json and config/README.md anew from the code"
+	@echo "make lock       write envs/ anew from pyproject.toml and what .venv holds"
+	@echo "make setup      only set up .venv"
+
+setup: $(STAMP)
+
+$(STAMP):
+	@if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2> /dev/null; then \
+	    for python in python3.11 python3 python "$$HOME"/.pyenv/versions/3.11*/bin/python /usr/bin/python3.11; do \
+	        if "$$python" -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2> /dev/null; then \
+	            found="$$python"; break; \
+	        fi; \
+	    done; \
+	    if [ -z "$${found:-}" ]; then \
+	        echo "No Python 3.11 found (xtb has no wheels for later versions):" \
+	            "install it with its venv module and put python3.11 on the PATH." >&2; \
+	        exit 1; \
+	    fi; \
+	    echo "Making .venv with $$found"; \
+	    "$$found" -m venv --clear .venv; \
+	fi
+	@echo "Installing $(LOCK) into .venv: a minute or two, once"
+	@$(BIN)/python -m pip install --quiet --requirement $(LOCK)
+	@rm -f .venv/.installed-*
+	@touch $@
+
+benchmark: $(STAMP)
+	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- $(TARGET)
+	@PYTHONPATH=workflow $(BIN)/python -m longhot.report.manifest $(CONFIG)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check $(PYTHON_SOURCES)
+	$(BIN)/ruff format --check $(PYTHON_SOURCES)
+	$(BIN)/snakefmt --check $(SNAKE_SOURCES)
+	$(BIN)/mypy workflow/longhot
+	$(BIN)/codespell
+	$(BIN)/snakemake --lint
+
+bench: $(STAMP)
+	@$(BIN)/python tests/benchmarks/run.py
+
+docs: $(STAMP)
+	@PYTHONPATH=workflow $(BIN)/python -m longhot.config_docs
+
+lock: $(STAMP)
+	@$(BIN)/python envs/lock.py
