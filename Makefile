@@ -46,7 +46,7 @@ $(STAMP):
 	    "$$found" -m venv --clear .venv; \
 	fi
 	@echo "Installing $(LOCK) into .venv: a minute or two, once"
-	@$(BIN)/python -m pip install --quiet --requirement $(LOCK)
+	@$(BIN)/python -m pip install -qq --requirement $(LOCK)
 	@rm -f .venv/.installed-*
 	@touch $@
 
