@@ -1,0 +1,31 @@
+"""The control: the reference method itself, run and judged as if it were a model."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from longhot import references
+from longhot.files import read_json
+from longhot.models import FitTask
+from longhot.models._reference_based import ReferenceBased, write_fit
+from longhot.references import ReferencePotential
+
+
+class Config(ReferenceBased):
+    """A reference method as a model; nothing is fitted."""
+
+    family: Literal["reference"] = Field("reference", description="Names this plugin.")
+
+
+def fit(config: Config, task: FitTask) -> None:
+    """Write down the method; the data are not looked at."""
+    write_fit(task, config.family, config.reference_method, {}, time.perf_counter())
+
+
+def load(directory: Path, device: str = "cpu") -> ReferencePotential:
+    """The method as a potential; it runs on the CPU, whatever ``device`` is."""
+    return ReferencePotential(references.parse(read_json(Path(directory) / "model.json")["reference_method"]))

@@ -1,0 +1,216 @@
+"""Reference methods: one file a method, named by the key ``method`` of its config block.
+
+Each file gives a class ``Config`` (derived from ``Block``) and two functions::
+
+    calculator(config, spin: int | None = None) -> ase calculator
+    level(config) -> str    the level of theory, as it stands in cards and tables
+
+``spin`` is given for an isolated, neutral atom: its number of unpaired electrons. Without it the
+calculator describes the molecule that the config states.
+A calculator may keep state between calls only where that does not change its results.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+import longhot.references
+from longhot.block import Block, InputError, plugin
+from longhot.potential import BatchResult, Label, LabelStatus
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+LARGEST_COORDINATE_A = 1e4
+"""Further out than this a frame has exploded, and compiled codes may end the whole process on it."""
+SMALLEST_DISTANCE_A = 0.05
+"""Nuclei closer than this have fused; some codes return finite numbers for them all the same."""
+
+
+def parse(raw: dict[str, Any] | Block) -> Block:
+    """The config block of any method, from plain data.
+
+    Raises:
+        InputError: no key ``method``, an unknown method, or a fault in its keys.
+    """
+    if isinstance(raw, Block):
+        return raw
+    if not isinstance(raw, dict) or not isinstance(raw.get("method"), str):
+        raise InputError("reference: the key `method` is missing, it names the reference method")
+    try:
+        return plugin(longhot.references, raw["method"]).Config.model_validate(raw)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise InputError(f"reference method {raw['method']!r}: {faults}") from None
+
+
+def level_of_theory(config: Block) -> str:
+    """The level of theory of a reference block, for cards and tables."""
+    return plugin(longhot.references, config.method).level(config)  # type: ignore[attr-defined]
+
+
+def new_calculator(config: Block, spin: int | None = None) -> Any:
+    """An ASE calculator of a reference block; ``spin`` as in the package's docstring.
+
+    Raises:
+        InputError: the method's library is missing, or refuses its settings.
+    """
+    return plugin(longhot.references, config.method).calculator(config, spin)  # type: ignore[attr-defined]
+
+
+def check_electrons(config: Block, numbers: np.ndarray) -> None:
+    """Refuse a charge and multiplicity that the molecule's electrons cannot have.
+
+    The xTB codes would run such an input, and pair the electrons as they see fit.
+
+    Raises:
+        InputError: an odd number of electrons with an odd multiplicity, or even with even.
+    """
+    charge, multiplicity = getattr(config, "charge", None), getattr(config, "multiplicity", None)
+    if charge is None or multiplicity is None:
+        return
+    electrons = int(np.sum(numbers)) - charge
+    if (electrons + multiplicity) % 2 == 0:
+        raise InputError(
+            f"reference: {electrons} electrons (charge {charge}) cannot have multiplicity {multiplicity}, "
+            "set `charge` or `multiplicity`"
+        )
+
+
+def _failed(n_atoms: int, status: LabelStatus, message: str, wall_s: float) -> Label:
+    return Label(np.nan, np.full((n_atoms, 3), np.nan), status, message, wall_s)
+
+
+def _unusable(positions_A: np.ndarray, periodic: bool) -> tuple[LabelStatus, str] | None:
+    """Why no code should see these positions; None where it may."""
+    if not np.isfinite(positions_A).all():
+        return "nonfinite", "a position is NaN or infinite"
+    if np.abs(positions_A).max(initial=0.0) > LARGEST_COORDINATE_A:
+        return "nonfinite", f"a position lies beyond {LARGEST_COORDINATE_A:g} A"
+    if not periodic and len(positions_A) > 1:
+        from scipy.spatial.distance import pdist
+
+        nearest = pdist(positions_A).min()
+        if nearest < SMALLEST_DISTANCE_A:
+            return "crashed", f"two nuclei are {nearest:.3f} A apart"
+    return None
+
+
+def evaluate(calculator: Any, atoms: Atoms) -> Label:
+    """Energy and forces of one frame by an ASE calculator, or the typed reason why there are none.
+
+    Never raises for what a frame can cause.
+    """
+    start = time.perf_counter()
+    unusable = _unusable(atoms.positions, bool(atoms.pbc.any()))
+    if unusable is not None:
+        return _failed(len(atoms), *unusable, time.perf_counter() - start)
+    try:
+        # Forces first: whoever computes them has the energy too.
+        forces_eV_per_A = np.array(calculator.get_forces(atoms), dtype=float)
+        energy_eV = float(calculator.get_potential_energy(atoms))
+    except Exception as error:  # any code may stand behind the calculator
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        status: LabelStatus = "not_converged" if _is_convergence_failure(error) else "crashed"
+        return _failed(len(atoms), status, message, time.perf_counter() - start)
+    wall_s = time.perf_counter() - start
+    if forces_eV_per_A.shape != (len(atoms), 3):
+        return _failed(len(atoms), "crashed", f"forces have the shape {forces_eV_per_A.shape}", wall_s)
+    if not (np.isfinite(energy_eV) and np.isfinite(forces_eV_per_A).all()):
+        return _failed(len(atoms), "nonfinite", "the energy or a force is NaN or infinite", wall_s)
+    return Label(energy_eV, forces_eV_per_A, wall_s=wall_s)
+
+
+def _is_convergence_failure(error: Exception) -> bool:
+    from ase.calculators.calculator import SCFError
+
+    return isinstance(error, SCFError) or "converge" in str(error).lower()
+
+
+def label(frames: Sequence[Atoms], config: Block) -> list[Label]:
+    """Energy and forces of each frame; a failed frame is a typed label and stops nothing.
+
+    Raises:
+        InputError: the method itself cannot be set up.
+    """
+    calculator = new_calculator(config)
+    labels = []
+    for atoms in frames:
+        one = evaluate(calculator, atoms)
+        if one.status != "ok":
+            calculator = new_calculator(config)
+        labels.append(one)
+    return labels
+
+
+def isolated_atom_energy_eV(symbol: str, config: Block) -> float:
+    """Energy of one neutral atom in the spin state of its ground state.
+
+    Raises:
+        InputError: the method gives no energy for this element.
+    """
+    from ase import Atoms
+    from ase.data import atomic_numbers, ground_state_magnetic_moments
+
+    spin = int(ground_state_magnetic_moments[atomic_numbers[symbol]])
+    atom = Atoms(symbol, positions=[(0.0, 0.0, 0.0)], magmoms=[spin])
+    found = evaluate(new_calculator(config, spin), atom)
+    if found.status != "ok":
+        raise InputError(
+            f"reference {level_of_theory(config)} gives no energy for an isolated {symbol} atom ({found.message}): "
+            "state it under `isolated_atoms` of the dataset, with origin `values`"
+        )
+    return found.energy_eV
+
+
+class ReferenceBatch:
+    """Replicas of the same atoms, computed one after the other."""
+
+    def __init__(self, config: Block, atoms: Atoms, n_replicas: int):
+        self._config = config
+        self._replicas = [atoms.copy() for _ in range(n_replicas)]
+        for replica in self._replicas:
+            replica.calc = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything of earlier calls."""
+        self._calculators: list[Any] = [None] * len(self._replicas)
+
+    def compute(self, positions_A: np.ndarray) -> BatchResult:
+        """Energies and forces at ``positions_A``, shape (n_replicas, n_atoms, 3)."""
+        labels = []
+        for index, (replica, positions) in enumerate(zip(self._replicas, positions_A, strict=True)):
+            if self._calculators[index] is None:
+                self._calculators[index] = new_calculator(self._config)
+            replica.positions = positions
+            labels.append(evaluate(self._calculators[index], replica))
+            if labels[-1].status != "ok":
+                self._calculators[index] = None
+        return BatchResult(
+            energy_eV=np.array([one.energy_eV for one in labels]),
+            forces_eV_per_A=np.stack([one.forces_eV_per_A for one in labels]),
+            errors={
+                index: f"{one.status}: {one.message}" for index, one in enumerate(labels) if one.status != "ok"
+            },
+        )
+
+
+class ReferencePotential:
+    """A reference method as a potential: what the control and the baseline run."""
+
+    def __init__(self, config: Block):
+        self.config = config
+
+    def predict(self, frames: Sequence[Atoms]) -> list[Label]:
+        """Energy and forces of each frame."""
+        return label(frames, self.config)
+
+    def batch(self, atoms: Atoms, n_replicas: int) -> ReferenceBatch:
+        """A potential for ``n_replicas`` copies of ``atoms``."""
+        return ReferenceBatch(self.config, atoms, n_replicas)
