@@ -1,0 +1,286 @@
+"""The config of a study: typed, documented, with units in the names.
+
+One file states the question. ``config/schema.json``, ``config/README.md`` and the defaults are
+generated from these classes and from the ``Config`` class of each plugin file in ``datasets/``,
+``references/`` and ``models/``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
+
+import longhot.datasets
+import longhot.models
+import longhot.references
+from longhot.block import Block, InputError, plugin
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+"""An id that stands in paths."""
+
+REFERENCE_MODEL = "reference"
+"""The id of the control: the dataset's reference method, run as if it were a model."""
+
+
+class StudyBlock(Block):
+    """What the study is called and what it asks."""
+
+    name: Name = Field(description="Folder below results/ that holds everything the study leaves.")
+    question: str = Field(description="The question in one sentence; it heads the report.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where models are fitted and run: `auto` takes a GPU where there is one."
+    )
+
+
+class LearningCurves(Block):
+    """How the test error falls with training data: asked for every dataset and model named."""
+
+    datasets: list[Name] | Literal["all"] = Field("all", description="Names of datasets.")
+    models: list[Name] | Literal["all"] = Field("all", description="Ids of models, or names of models blocks.")
+    train_sizes: list[PositiveInt] = Field(min_length=1, description="Numbers of training frames, ascending.")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 1], min_length=1, description="Seeds: each draws its own nested subsets and its own initial weights."
+    )
+    subset: Literal["random", "farthest_point"] = Field(
+        "random", description="How training frames are drawn from the pool; the smaller sets lie in the larger."
+    )
+
+    @field_validator("train_sizes")
+    @classmethod
+    def _ascending(cls, sizes: list[int]) -> list[int]:
+        if sizes != sorted(set(sizes)):
+            raise ValueError(f"must ascend without repeats, is {sizes}")
+        return sizes
+
+
+class Protocol(Block):
+    """One MD protocol, run alike by every model and by the reference."""
+
+    temperatures_K: list[PositiveFloat] = Field(
+        min_length=1, description="Thermostat temperatures, each its own set of runs."
+    )
+    replicas: PositiveInt = Field(8, description="Trajectories at each temperature, each from its own start.")
+    duration_ps: PositiveFloat = Field(10.0, description="Length of each trajectory.")
+    time_step_fs: PositiveFloat = Field(0.5, description="Integration step.")
+    friction_per_ps: PositiveFloat = Field(10.0, description="Friction of the Langevin thermostat.")
+    frame_interval_fs: PositiveFloat = Field(50.0, description="Time between stored frames.")
+    check_interval_fs: PositiveFloat = Field(5.0, description="Time between checks for failure.")
+    checkpoint_interval_s: PositiveFloat = Field(60.0, description="Wall time between checkpoints.")
+    time_limit_s: PositiveFloat | None = Field(
+        None,
+        description="Wall time after which a run is stopped; its replicas are recorded as `timeout` (censored).",
+    )
+
+
+class Recheck(Block):
+    """Which frames of each trajectory the reference method computes again."""
+
+    reference: Name | None = Field(
+        None, description="A reference of this config; absent: the dataset's own, which generated it."
+    )
+    frames_per_replica: PositiveInt = Field(10, description="Frames spread evenly over the trajectory.")
+    frames_before_failure: Annotated[int, Field(ge=0)] = Field(
+        5, description="Further frames: the last ones before a failure, one check interval apart."
+    )
+
+
+class Robustness(Block):
+    """Whether long and hot MD survives, and what the reference says of the frames it visited."""
+
+    datasets: list[Name] | Literal["all"] = Field("all", description="Names of datasets.")
+    models: list[Name] = Field(min_length=1, description="Ids of models, or names of models blocks.")
+    train_sizes: list[PositiveInt] = Field(
+        min_length=1, description="Numbers of training frames, a part of learning_curves'."
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        [0], min_length=1, description="Seeds, a part of learning_curves'."
+    )
+    start_set: Name = Field("test", description="The test set whose frames are the starts.")
+    protocol: Protocol = Field(description="The MD protocol.")
+    recheck: Recheck = Field(default_factory=Recheck, description="Which frames are computed again.")
+
+
+class Study(Block):
+    """A whole config file."""
+
+    study: StudyBlock = Field(description="Name and question.")
+    references: dict[Name, Any] = Field(
+        default_factory=dict, description="Reference methods by name; the key `method` names the plugin."
+    )
+    datasets: dict[Name, Any] = Field(min_length=1, description="Datasets by name; the key `source` names the plugin.")
+    models: dict[Name, Any] = Field(
+        default_factory=dict, description="Blocks of models by name; the key `family` names the plugin."
+    )
+    learning_curves: LearningCurves | None = Field(None, description="Asked where present.")
+    robustness: Robustness | None = Field(None, description="Asked where present; needs learning_curves.")
+
+    @field_validator("references", mode="before")
+    @classmethod
+    def _references(cls, blocks: dict[str, Any]) -> dict[str, Block]:
+        return _plugin_blocks(longhot.references, "references", "method", blocks)
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _datasets(cls, blocks: dict[str, Any]) -> dict[str, Block]:
+        return _plugin_blocks(longhot.datasets, "datasets", "source", blocks)
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _models(cls, blocks: dict[str, Any]) -> dict[str, Block]:
+        return _plugin_blocks(longhot.models, "models", "family", blocks)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Study:
+        for name, dataset in self.datasets.items():
+            self._known("references", dataset.reference, f"datasets.{name}.reference")
+        variants = self.variants()
+        if REFERENCE_MODEL in variants:
+            raise ValueError(f"models: {REFERENCE_MODEL!r} is the id of the control, use another")
+        for variant, block in variants.items():
+            self._known("references", getattr(block, "reference", None), f"models.{variant}.reference")
+        if self.learning_curves:
+            self._pick("datasets", self.learning_curves.datasets, "learning_curves.datasets")
+            self._pick("models", self.learning_curves.models, "learning_curves.models")
+        if self.robustness:
+            self._check_robustness(self.robustness)
+        return self
+
+    def _check_robustness(self, robustness: Robustness) -> None:
+        curves = self.learning_curves
+        if curves is None:
+            raise ValueError("robustness: needs the block learning_curves, whose models it runs")
+        for key in ("train_sizes", "seeds"):
+            extra = set(getattr(robustness, key)) - set(getattr(curves, key))
+            if extra:
+                raise ValueError(f"robustness.{key}: {sorted(extra)} not in learning_curves.{key}")
+        asked = self._pick("models", robustness.models, "robustness.models")
+        extra_models = set(asked) - set(self._pick("models", curves.models, "learning_curves.models"))
+        if extra_models:
+            raise ValueError(f"robustness.models: {sorted(extra_models)} not in learning_curves.models")
+        self._known("references", robustness.recheck.reference, "robustness.recheck.reference")
+        for name in self._pick("datasets", robustness.datasets, "robustness.datasets"):
+            if self.recheck_reference(name) is None:
+                raise ValueError(
+                    f"robustness.recheck.reference: missing, and datasets.{name} names no reference of its own"
+                )
+
+    def _known(self, kind: str, name: str | None, where: str) -> None:
+        if name is not None and name not in getattr(self, kind):
+            raise ValueError(f"{where}: no {name!r} in {kind}, which has {', '.join(getattr(self, kind)) or 'none'}")
+
+    def _pick(self, kind: str, names: list[str] | str, where: str) -> list[str]:
+        """Resolve "all", names of blocks, and (for models) ids of variants to a list of ids."""
+        ids: dict[str, list[str]] = {name: [name] for name in self.datasets}
+        if kind == "models":
+            ids = {variant: [variant] for variant in self.variants()}
+            ids |= {name: list(block.variants(name)) for name, block in self.models.items()}
+        if names == "all":
+            names = list(getattr(self, kind))
+        unknown = [name for name in names if name not in ids]
+        if unknown:
+            raise ValueError(f"{where}: no {unknown[0]!r}, use one of {', '.join(ids)}")
+        return list(dict.fromkeys(one for name in names for one in ids[name]))
+
+    def variants(self) -> dict[str, Any]:
+        """Every model of the study by id, sweeps unfolded."""
+        found: dict[str, Any] = {}
+        for name, block in self.models.items():
+            for variant, config in block.variants(name).items():
+                if variant in found:
+                    raise ValueError(f"models.{name}: the id {variant!r} stands twice, rename one block")
+                found[variant] = config
+        return found
+
+    def picked(
+        self, question: Literal["learning_curves", "robustness"], kind: Literal["datasets", "models"]
+    ) -> list[str]:
+        """Ids of the datasets or models that a question names; empty where it is not asked."""
+        block = getattr(self, question)
+        return [] if block is None else self._pick(kind, getattr(block, kind), f"{question}.{kind}")
+
+    def recheck_reference(self, dataset: str) -> str | None:
+        """Name of the reference that rechecks the MD of a dataset, and runs its control."""
+        named = self.robustness.recheck.reference if self.robustness else None
+        return named or self.datasets[dataset].reference
+
+
+def _plugin_blocks(package: Any, field: str, selector: str, blocks: dict[str, Any]) -> dict[str, Block]:
+    """Validate each block with the ``Config`` class of the plugin that its selector names."""
+    if not isinstance(blocks, dict):
+        raise ValueError(f"must be a mapping from names to blocks, is {blocks!r}")
+    done = {}
+    for name, raw in blocks.items():
+        if not isinstance(raw, dict) or not isinstance(raw.get(selector), str):
+            raise ValueError(f"{field}.{name}.{selector}: missing, it names the plugin")
+        try:
+            done[name] = plugin(package, raw[selector]).Config.model_validate(raw)
+        except InputError as error:
+            raise ValueError(f"{field}.{name}.{selector}: {error}") from None
+        except ValidationError as error:
+            raise ValueError(_sentences(error, f"{field}.{name}")) from None
+    return done
+
+
+_PLAIN_WORDS = {
+    "extra_forbidden": "unknown key, remove it or correct its spelling (config/README.md lists all keys)",
+    "missing": "missing, add it",
+    "model_type": "must be a block of keys",
+    "dict_type": "must be a mapping",
+    "too_short": "must not be empty",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "string_pattern_mismatch": "may hold only letters, digits, dots, dashes and underscores",
+}
+
+
+_UNION_MEMBER = re.compile(r"(int|float|str|bool|constrained-\w+|(list|dict|literal|tuple|function-\w+)\[.*\])")
+
+
+def _sentences(error: ValidationError, prefix: str = "") -> str:
+    """One line for each fault: where it is, and what is wrong."""
+    faults: dict[str, list[str]] = {}
+    for fault in error.errors():
+        # Pydantic puts the members of a union among the keys: one key, several ways to be wrong.
+        loc = [str(part) for part in fault["loc"] if not _UNION_MEMBER.fullmatch(str(part))]
+        where = ".".join([*([prefix] if prefix else []), *loc])
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] != "value_error":
+            message = _PLAIN_WORDS.get(fault["type"], message.replace("Input should", "must", 1))
+            if fault["type"] not in ("extra_forbidden", "missing"):
+                message += f", is {fault['input']!r}"
+        elif not where or message.startswith((f"{where}.", f"{where}:")):
+            where = ""  # the message names its key itself
+        faults.setdefault(where, []).append(message)
+    own = faults.pop("", [])
+    return "\n".join(own + [f"{where}: {' or '.join(messages)}" for where, messages in faults.items()])
+
+
+def load(raw: dict[str, Any]) -> Study:
+    """Validate a config.
+
+    Raises:
+        InputError: one line for each fault, with the key where it stands.
+    """
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_sentences(error)) from None
+
+
+def load_file(path: str | Path) -> Study:
+    """Read and validate a YAML config file.
+
+    Raises:
+        InputError: the file is no YAML mapping, or a fault as in ``load``.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: no valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: must hold a mapping of blocks")
+    return load(raw)

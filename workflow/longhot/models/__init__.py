@@ -1,0 +1,68 @@
+"""Model families: one file a family.
+
+Each file gives a class ``Config`` (derived from ``ModelBlock``) and two functions::
+
+    fit(config, task: FitTask) -> None      writes task.directory/{model.json, fit.json, history.csv, ...}
+    load(directory, device) -> Potential
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import longhot.models
+from longhot.block import Block, plugin
+from longhot.files import read_json
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from longhot.potential import Potential
+
+
+class ModelBlock(Block):
+    """What every family's config block shares."""
+
+    forces_depend_on_data: ClassVar[bool] = True
+    """False where the training set moves only energies: MD then runs for one training size."""
+
+    def variants(self, name: str) -> dict[str, Self]:
+        """The models of this block by id; a family with a sweep gives several."""
+        return {name: self}
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """One fit: the data, the seed, and where the result goes."""
+
+    train: list[Atoms]
+    valid: list[Atoms]
+    atomic_energies_eV: dict[str, float]
+    """Energy of each isolated atom, by element symbol."""
+    seed: int
+    directory: Path
+    device: str
+    """``cpu`` or ``cuda``."""
+    compile_cache: Path | None = None
+    """Folder of compiled kernels, shared by fits of the same shapes; None: run eagerly."""
+
+
+def load(directory: str | Path, device: str = "cpu") -> Potential:
+    """Load a fitted model of any family from the folder that its fit left.
+
+    Raises:
+        InputError: ``model.json`` names an unknown family.
+    """
+    family = read_json(Path(directory) / "model.json")["family"]
+    return plugin(longhot.models, family).load(Path(directory), device)
+
+
+def resolve_device(wanted: str) -> str:
+    """``auto`` becomes ``cuda`` where torch finds a GPU, else ``cpu``."""
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,113 @@
+"""The MACE network: built from its hyperparameters, evaluated on batches of graphs.
+
+Atomic energies stay out of the network: they are taken off and added in float64, because a total
+energy of thousands of eV leaves no digits for the interaction energy in float32.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    from longhot.models.mace import Config
+
+logger = logging.getLogger(__name__)
+
+
+def import_mace() -> Any:
+    """Import mace.modules without the warnings that it gives on every start."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mace.modules
+
+    return mace.modules
+
+
+def build_network(
+    config: Config, numbers: list[int], statistics: dict[str, float], traceable: bool, atomic_energies_eV: Any = None
+) -> torch.nn.Module:
+    """A ScaleShiftMACE with fresh weights from torch's global random state.
+
+    Args:
+        config: hyperparameters.
+        numbers: atomic numbers of the elements, ascending; their order is that of the one-hot attributes.
+        statistics: ``avg_num_neighbors``, ``mean_eV`` (interaction energy per atom), ``rms_eV_per_A``.
+        traceable: build it so that torch.compile can trace it (mace.tools.compile); parameters are the same.
+        atomic_energies_eV: for an export, shape (n_elements,); zeros where absent.
+    """
+    modules = import_mace()
+    import torch
+    from e3nn import o3
+    from mace.tools.compile import prepare
+
+    irreps = o3.Irreps([(config.channels, (ell, (-1) ** ell)) for ell in range(config.max_L + 1)])
+
+    def network() -> torch.nn.Module:
+        return modules.ScaleShiftMACE(
+            r_max=config.r_max_A,
+            num_bessel=config.n_radial_basis,
+            num_polynomial_cutoff=config.cutoff_power,
+            max_ell=config.max_ell,
+            interaction_cls=modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
+            interaction_cls_first=modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
+            num_interactions=config.layers,
+            num_elements=len(numbers),
+            hidden_irreps=irreps,
+            MLP_irreps=o3.Irreps(f"{config.readout_width}x0e"),
+            atomic_energies=np.zeros(len(numbers)) if atomic_energies_eV is None else np.asarray(atomic_energies_eV),
+            avg_num_neighbors=statistics["avg_num_neighbors"],
+            atomic_numbers=numbers,
+            correlation=config.correlation,
+            gate=torch.nn.functional.silu,
+            radial_MLP=config.radial_mlp,
+            radial_type=config.radial_type,
+            atomic_inter_scale=statistics["rms_eV_per_A"],
+            atomic_inter_shift=statistics["mean_eV"],
+        )
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, config.dtype))
+    try:
+        return prepare(network)() if traceable else network()
+    finally:
+        torch.set_default_dtype(before)
+
+
+def evaluator(network: torch.nn.Module, compiled: bool, training: bool) -> Callable[[dict[str, torch.Tensor]], Any]:
+    """Function from a batch to (interaction energy, forces), eager or compiled for one static shape.
+
+    Shapes: energy (n_graphs,) in eV, forces (n_nodes, 3) in eV/A. Both carry gradients for the weights
+    where ``training`` is set.
+    """
+
+    def evaluate(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        out = network(batch, training=training, compute_force=True)
+        if training:
+            return out["energy"], out["forces"]
+        return out["energy"].detach(), out["forces"].detach()
+
+    if not compiled:
+        return evaluate
+    import torch
+
+    return torch.compile(evaluate, fullgraph=True, dynamic=False)
+
+
+def load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Load weights into a network built with or without ``traceable``.
+
+    Raises:
+        RuntimeError: a parameter is missing or of another shape.
+    """
+    result = network.load_state_dict(weights, strict=False)
+    parameters = dict(network.named_parameters())
+    missing = [key for key in result.missing_keys if key in parameters]
+    if missing:
+        raise RuntimeError(f"weights lack {', '.join(missing)}")

@@ -1,0 +1,132 @@
+"""A fitted MACE as a potential: single frames, or a batch of replicas for MD."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from longhot.files import read_json
+from longhot.models._mace_graphs import GraphBuilder, is_static
+from longhot.models._mace_net import build_network, evaluator, load_weights
+from longhot.models.mace import Config
+from longhot.potential import BatchPotential, BatchResult, Label
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+PREDICTION_BATCH = 20
+
+
+class MacePotential:
+    """Implements ``longhot.potential.Potential``."""
+
+    def __init__(self, directory: Path, device: str, compile_cache: Path | None = None) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        description = read_json(directory / "model.json")
+        self.config = Config.model_validate(description["config"])
+        self.numbers: list[int] = description["atomic_numbers"]
+        self.e0_eV: dict[str, float] = description["atomic_energies_eV"]
+        self.statistics: dict[str, float] = description["statistics"]
+        self.device, self.compile_cache = device, compile_cache
+        self.builder = GraphBuilder(self.numbers, self.config.r_max_A, getattr(torch, self.config.dtype), device)
+        self._weights = load_file(directory / "model.safetensors")
+
+    def network(self, traceable: bool = False, with_atomic_energies: bool = False) -> torch.nn.Module:
+        """The network with its weights, frozen."""
+        from ase.data import chemical_symbols
+
+        e0 = [self.e0_eV[chemical_symbols[number]] for number in self.numbers] if with_atomic_energies else None
+        network = build_network(self.config, self.numbers, self.statistics, traceable, e0)
+        load_weights(network, self._weights)
+        return network.to(self.device).requires_grad_(False)
+
+    def isolated_energy_eV(self, atoms: Atoms) -> float:
+        """Sum of the isolated atoms' energies."""
+        return sum(self.e0_eV[symbol] for symbol in atoms.symbols)
+
+    def predict(self, frames: Sequence[Atoms]) -> list[Label]:
+        """Energy and forces of each frame, eagerly, in batches with neighbour lists."""
+        evaluate = evaluator(self.network(), compiled=False, training=False)
+        labels = []
+        for first in range(0, len(frames), PREDICTION_BATCH):
+            part = frames[first : first + PREDICTION_BATCH]
+            graphs = self.builder.neighbours(part)
+            graphs["positions"].requires_grad_(True)
+            energy, forces = (tensor.double().cpu().numpy() for tensor in evaluate(graphs))
+            split = np.split(forces, np.cumsum([len(atoms) for atoms in part])[:-1])
+            labels += [
+                Label(float(one) + self.isolated_energy_eV(atoms), force)
+                for one, force, atoms in zip(energy, split, part, strict=True)
+            ]
+        return labels
+
+    def batch(self, atoms: Atoms, n_replicas: int) -> BatchPotential:
+        """A static all-pairs batch where the atoms allow it (compiled with a cache), else neighbour lists."""
+        if is_static([atoms]):
+            return StaticMaceBatch(self, atoms, n_replicas)
+        return NeighbourMaceBatch(self, atoms)
+
+
+class StaticMaceBatch:
+    """Replicas of one small molecule: constant shapes, no neighbour list."""
+
+    def __init__(self, potential: MacePotential, atoms: Atoms, n_replicas: int) -> None:
+        compiled = potential.compile_cache is not None
+        if potential.compile_cache is not None:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(potential.compile_cache.resolve())
+        self.builder = potential.builder
+        self.offset_eV = potential.isolated_energy_eV(atoms)
+        self.graphs = self.builder.static(atoms, n_replicas)
+        self.evaluate = evaluator(potential.network(traceable=compiled), compiled, training=False)
+
+    def compute(self, positions_A: np.ndarray) -> BatchResult:
+        """Energies and forces at ``positions_A``, shape (n_replicas, n_atoms, 3)."""
+        self.graphs["positions"] = self.builder.floats(positions_A.reshape(-1, 3)).requires_grad_(True)
+        energy, forces = self.evaluate(dict(self.graphs))
+        return BatchResult(
+            energy.double().cpu().numpy() + self.offset_eV, forces.double().cpu().numpy().reshape(positions_A.shape)
+        )
+
+
+class NeighbourMaceBatch:
+    """Replicas of any atoms, periodic or not, with a neighbour list at every call."""
+
+    def __init__(self, potential: MacePotential, atoms: Atoms) -> None:
+        self.builder, self.atoms = potential.builder, atoms
+        self.offset_eV = potential.isolated_energy_eV(atoms)
+        self.evaluate = evaluator(potential.network(), compiled=False, training=False)
+
+    def compute(self, positions_A: np.ndarray) -> BatchResult:
+        """Energies and forces at ``positions_A``, shape (n_replicas, n_atoms, 3)."""
+        frames = []
+        for positions in positions_A:
+            frame = self.atoms.copy()
+            frame.positions = positions
+            frames.append(frame)
+        graphs = self.builder.neighbours(frames)
+        graphs["positions"].requires_grad_(True)
+        energy, forces = self.evaluate(graphs)
+        return BatchResult(
+            energy.double().cpu().numpy() + self.offset_eV, forces.double().cpu().numpy().reshape(positions_A.shape)
+        )
+
+
+def export(directory: Path, out: Path) -> None:
+    """Write MACE's own ``.model`` file, for MACECalculator and for MACE's LAMMPS converters.
+
+    The file is a pickle that PyTorch writes, as those programs expect; Longhot itself never reads it.
+    """
+    import torch
+
+    from longhot.files import atomic_path
+
+    potential = MacePotential(directory, "cpu")
+    with atomic_path(out) as temporary:
+        torch.save(potential.network(with_atomic_energies=True), temporary)

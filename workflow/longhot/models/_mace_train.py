@@ -1,0 +1,395 @@
+"""Fitting MACE: one loop of gradient steps, compiled or eager, that can be killed and goes on.
+
+The order of the frames is a pure function of (seed, epoch), so a checkpoint needs no random state, and
+a fit that was killed ends bit for bit like an unbroken one on the same CPU.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import logging
+import math
+import os
+import resource
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from longhot import frames as fr
+from longhot.block import InputError
+from longhot.files import atomic_path, write_json, write_text
+from longhot.models._mace_graphs import Batch, GraphBuilder, average_neighbours, is_static
+from longhot.models._mace_net import build_network, evaluator
+
+if TYPE_CHECKING:
+    import torch
+    from ase import Atoms
+
+    from longhot.models import FitTask
+    from longhot.models.mace import Config
+
+logger = logging.getLogger(__name__)
+
+STEPS_THAT_PAY_FOR_COMPILING = 1500
+"""A compile costs about as much as this many eager steps, and its cache serves further fits."""
+CONVERGED_FALL = 0.03
+"""A fit whose validation error fell by more than this part over its last fifth is not converged."""
+CHECKPOINT_INTERVAL_S = 30.0
+VALIDATION_BATCH = 20
+HISTORY_COLUMNS = ("step", "train_loss", "valid_force_mae_meV_per_A", "valid_energy_mae_meV_per_atom", "wall_s")
+
+
+@dataclass
+class Progress:
+    """Everything of a running fit besides weights and optimiser."""
+
+    step: int = 0
+    wall_s: float = 0.0
+    compile_s: float = 0.0
+    best_mae: float = math.inf
+    stale: int = 0
+    """Validations since the last new minimum."""
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    history: list[list[float]] = field(default_factory=list)
+
+
+class FrameSet:
+    """Labelled frames as batches on the device; energies are interaction energies."""
+
+    def __init__(self, frames: list[Atoms], e0_eV: dict[str, float], builder: GraphBuilder, static: bool) -> None:
+        self.frames, self.builder, self.static = frames, builder, static
+        self.energies = builder.floats(interaction_energies(frames, e0_eV))
+        self.forces = [builder.floats(force) for force in fr.forces(frames)]
+        self.positions = [builder.floats(atoms.positions) for atoms in frames]
+        self.sizes = builder.floats(np.array([len(atoms) for atoms in frames]))
+        self._templates: dict[int, Batch] = {}
+
+    def batch(self, indices: np.ndarray) -> tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Graphs, interaction energies (n,), forces (n_nodes, 3) and atom counts (n,) of some frames."""
+        import torch
+
+        if self.static:
+            if len(indices) not in self._templates:
+                self._templates[len(indices)] = self.builder.static(self.frames[0], len(indices))
+            graphs = dict(self._templates[len(indices)])
+            graphs["positions"] = torch.cat([self.positions[i] for i in indices])
+        else:
+            graphs = self.builder.neighbours([self.frames[i] for i in indices])
+        graphs["positions"].requires_grad_(True)
+        chosen = torch.as_tensor(indices, device=self.energies.device)
+        return graphs, self.energies[chosen], torch.cat([self.forces[i] for i in indices]), self.sizes[chosen]
+
+
+def interaction_energies(frames: list[Atoms], e0_eV: dict[str, float]) -> np.ndarray:
+    """Energies less those of the isolated atoms, in eV, float64, shape (n_frames,).
+
+    Raises:
+        InputError: an element has no isolated-atom energy.
+    """
+    missing = sorted({symbol for atoms in frames for symbol in atoms.symbols} - set(e0_eV))
+    if missing:
+        raise InputError(f"no isolated-atom energy for {', '.join(missing)}: add it to the dataset's isolated_atoms")
+    return fr.energies(frames) - np.array([sum(e0_eV[symbol] for symbol in atoms.symbols) for atoms in frames])
+
+
+def statistics(train: list[Atoms], valid: list[Atoms], e0_eV: dict[str, float], r_max_A: float) -> dict[str, float]:
+    """The constants that scale the network, as mace_run_train takes them from the training set.
+
+    The mean number of neighbours is a constant in the compiled code. It is taken from the validation set,
+    which all sizes and seeds share, so that they share one compiled step too.
+    """
+    sizes = np.array([len(atoms) for atoms in train])
+    rms = float(np.sqrt(np.mean(np.concatenate(fr.forces(train)) ** 2)))
+    return {
+        "avg_num_neighbors": average_neighbours(valid, r_max_A),
+        "mean_eV": float(np.mean(interaction_energies(train, e0_eV) / sizes)),
+        "rms_eV_per_A": rms if rms > 0 else 1.0,
+    }
+
+
+def uses_compiled_steps(config: Config, static: bool, total_steps: int, has_cache: bool) -> bool:
+    """Whether the fit compiles its step.
+
+    Raises:
+        InputError: ``compile: always`` where the shapes are not static.
+    """
+    if config.compile == "always" and not static:
+        raise InputError("compile: always needs frames of one small molecule, use auto or never for this dataset")
+    if config.compile == "auto":
+        return static and has_cache and total_steps >= STEPS_THAT_PAY_FOR_COMPILING
+    return config.compile == "always"
+
+
+def parameter_groups(network: Any, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for products and linear layers only, as in the MACE publication."""
+    decayed, plain = [], []
+    for name, parameter in network.named_parameters():
+        linear = name.startswith("interactions") and ("linear.weight" in name or "skip_tp_full.weight" in name)
+        (decayed if linear or name.startswith("products") else plain).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+def learning_rate(config: Config, step: int, total_steps: int) -> float:
+    """Learning rate of a step."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    return 0.5 * config.learning_rate * (1 + math.cos(math.pi * step / total_steps))
+
+
+def batch_indices(n_frames: int, batch_size: int, seed: int, step: int) -> np.ndarray:
+    """Frames of one step: each epoch is a permutation by (seed, epoch), its incomplete last batch dropped."""
+    size = min(batch_size, n_frames)
+    epoch, place = divmod(step, n_frames // size)
+    return np.random.default_rng([seed, epoch]).permutation(n_frames)[place * size : (place + 1) * size]
+
+
+def is_converged(history: list[list[float]], total_steps: int) -> tuple[bool, str]:
+    """Whether the validation force error had stopped falling; with the reason where it had not."""
+    steps, maes = [row[0] for row in history], [row[2] for row in history]
+    before = float(np.interp(0.8 * total_steps, steps, maes))
+    fall = (before - maes[-1]) / before
+    if fall > CONVERGED_FALL:
+        return False, f"validation force MAE still fell by {100 * fall:.1f} % over the last fifth of the steps"
+    return True, ""
+
+
+class Fit:
+    """State of one fit."""
+
+    def __init__(self, config: Config, task: FitTask) -> None:
+        import torch
+
+        self.config, self.task = config, task
+        self.static = is_static(task.train + task.valid)
+        self.total = config.total_steps(len(task.train))
+        self.compiled = uses_compiled_steps(config, self.static, self.total, task.compile_cache is not None)
+        if self.compiled and task.compile_cache is not None:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(task.compile_cache.resolve())
+        self.numbers = sorted({int(number) for atoms in task.train for number in atoms.numbers})
+        builder = GraphBuilder(self.numbers, config.r_max_A, getattr(torch, config.dtype), task.device)
+        self.statistics = statistics(task.train, task.valid, task.atomic_energies_eV, config.r_max_A)
+        self.train = FrameSet(task.train, task.atomic_energies_eV, builder, self.static)
+        self.valid = FrameSet(task.valid, task.atomic_energies_eV, builder, self.static)
+        torch.manual_seed(task.seed)
+        self.network = build_network(config, self.numbers, self.statistics, traceable=self.compiled).to(task.device)
+        self.step_function = evaluator(self.network, self.compiled, training=True)
+        self.validate_function = evaluator(self.network, compiled=False, training=False)
+        optimiser = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+        groups = parameter_groups(self.network, config.weight_decay)
+        self.optimiser = optimiser(groups, lr=config.learning_rate, amsgrad=True, fused=True)
+        self.parameters = list(self.network.parameters())
+        self.average = [parameter.detach().clone() for parameter in self.parameters]
+        self.best = [parameter.clone() for parameter in self.average]
+        self.progress = Progress()
+        self.checkpoint = task.directory / ".checkpoint.pt"
+        self.identity = self._identity()
+
+    def _identity(self) -> str:
+        """Digest of what defines the fit, so that no checkpoint of another fit is continued."""
+        import torch
+
+        text = json.dumps([self.config.model_dump(mode="json"), self.task.seed, self.compiled, torch.__version__])
+        digest = hashlib.sha256(text.encode())
+        for part in (self.train, self.valid):
+            digest.update(part.energies.cpu().numpy().tobytes())
+            digest.update(torch.cat(part.positions).cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def gradient_step(self) -> float:
+        """One optimiser step; returns the loss."""
+        import torch
+
+        config, step = self.config, self.progress.step
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(config, step, self.total)
+        graphs, energies, forces, sizes = self.train.batch(
+            batch_indices(len(self.task.train), config.batch_size, self.task.seed, step)
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        energy, force = self.step_function(graphs)
+        loss = config.energy_weight * ((energy - energies) / sizes).square().mean()
+        loss = loss + config.forces_weight * (force - forces).square().mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, config.max_gradient_norm)
+        self.optimiser.step()
+        # As torch-ema does: the average follows the weights quickly while it is young.
+        decay = min(config.ema_decay, (1 + step + 1) / (10 + step + 1))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+        self.progress.step += 1
+        return float(loss.detach())
+
+    def validation_errors(self) -> tuple[float, float]:
+        """Force MAE in meV/A and energy MAE in meV/atom of the averaged weights on the validation set."""
+        import torch
+
+        live = [parameter.detach().clone() for parameter in self.parameters]
+        self._set_weights(self.average)
+        force_errors, energy_errors = [], []
+        for first in range(0, len(self.task.valid), VALIDATION_BATCH):
+            indices = np.arange(first, min(first + VALIDATION_BATCH, len(self.task.valid)))
+            graphs, energies, forces, sizes = self.valid.batch(indices)
+            energy, force = self.validate_function(graphs)
+            force_errors.append((force - forces).abs().flatten())
+            energy_errors.append(((energy - energies) / sizes).abs())
+        self._set_weights(live)
+        return 1e3 * float(torch.cat(force_errors).mean()), 1e3 * float(torch.cat(energy_errors).mean())
+
+    def _set_weights(self, weights: list[torch.Tensor]) -> None:
+        import torch
+
+        with torch.no_grad():
+            torch._foreach_copy_(self.parameters, weights)
+
+    def save_checkpoint(self) -> None:
+        """Write everything that the rest of the fit depends on."""
+        import torch
+
+        content = {
+            "identity": self.identity,
+            "progress": vars(self.progress),
+            "network": [parameter.detach() for parameter in self.parameters],
+            "average": self.average,
+            "best": self.best,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        with atomic_path(self.checkpoint) as temporary:
+            torch.save(content, temporary)
+
+    def load_checkpoint(self) -> None:
+        """Go on from a checkpoint of the same fit, where there is one."""
+        import torch
+
+        if not self.checkpoint.exists():
+            return
+        content = torch.load(self.checkpoint, weights_only=True, map_location=self.task.device)
+        if content["identity"] != self.identity:
+            logger.info("the checkpoint belongs to another fit, starting anew")
+            return
+        self.progress = Progress(**content["progress"])
+        self._set_weights(content["network"])
+        self.average, self.best = content["average"], content["best"]
+        self.optimiser.load_state_dict(content["optimiser"])
+        logger.info("going on from step %d of %d", self.progress.step, self.total)
+
+    def validate(self) -> None:
+        """Take the validation error, keep the best weights, log one line."""
+        progress = self.progress
+        force_mae, energy_mae = self.validation_errors()
+        progress.stale += 1
+        if force_mae < progress.best_mae:
+            progress.best_mae, progress.stale = force_mae, 0
+            self.best = [average.clone() for average in self.average]
+        loss = progress.loss_sum / progress.loss_count
+        progress.loss_sum, progress.loss_count = 0.0, 0
+        progress.history.append([progress.step, loss, force_mae, energy_mae, progress.wall_s])
+        logger.info(
+            "step %d of %d: loss %.4g, validation force MAE %.2f meV/A, energy MAE %.2f meV/atom, %.0f s left",
+            *(progress.step, self.total, loss, force_mae, energy_mae),
+            progress.wall_s / progress.step * (self.total - progress.step),
+        )
+
+    def run(self) -> None:
+        """All steps, with validations, checkpoints and early stopping."""
+        progress, interval = self.progress, max(1, self.total // self.config.validations)
+        patience = self.config.early_stopping_patience or math.inf
+        last = saved = time.perf_counter()
+        compiling = self.compiled
+        while progress.step < self.total and progress.stale < patience:
+            progress.loss_sum += self.gradient_step()
+            progress.loss_count += 1
+            if compiling:
+                compiling = False
+                progress.compile_s += time.perf_counter() - last
+                logger.info("first compiled step after %.1f s", time.perf_counter() - last)
+            if progress.step % interval == 0 or progress.step == self.total:
+                self.validate()
+            now = time.perf_counter()
+            progress.wall_s, last = progress.wall_s + now - last, now
+            if now - saved > CHECKPOINT_INTERVAL_S:
+                self.save_checkpoint()
+                saved = now
+        if progress.step < self.total:
+            logger.info("stopped early: no new minimum in %d validations", progress.stale)
+
+    def write(self) -> None:
+        """Write weights, description, history and the record of the fit."""
+        from safetensors.torch import save_file
+
+        self._set_weights(self.best)
+        directory, progress = self.task.directory, self.progress
+        weights = {name: tensor.detach().contiguous().cpu() for name, tensor in self.network.named_parameters()}
+        with atomic_path(directory / "model.safetensors") as temporary:
+            save_file(weights, temporary)
+        converged, reason = is_converged(progress.history, progress.step)
+        write_json(
+            directory / "fit.json",
+            {
+                "converged": converged,
+                "reason": reason,
+                "train_wall_s": progress.wall_s,
+                "compile_s": progress.compile_s,
+                "compiled": self.compiled,
+                "device": self.task.device,
+                "peak_memory_MB": peak_memory_MB(self.task.device),
+                "n_parameters": sum(parameter.numel() for parameter in self.parameters),
+                "n_steps": progress.step,
+                "train_size": len(self.task.train),
+                "seed": self.task.seed,
+                "valid_force_mae_meV_per_A": progress.best_mae,
+            },
+        )
+        table = io.StringIO()
+        csv.writer(table).writerows([HISTORY_COLUMNS, *progress.history])
+        write_text(directory / "history.csv", table.getvalue())
+        write_json(
+            directory / "model.json",
+            {
+                "family": "mace",
+                "config": self.config.model_dump(mode="json"),
+                "atomic_numbers": self.numbers,
+                "statistics": self.statistics,
+                "atomic_energies_eV": self.task.atomic_energies_eV,
+            },
+        )
+
+
+def peak_memory_MB(device: str) -> float:
+    """Peak memory of the process, or of its GPU."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def fit(config: Config, task: FitTask) -> None:
+    """Fit, or go on with a fit that was killed; the weights of the lowest validation error are kept."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    task.directory.mkdir(parents=True, exist_ok=True)
+    state = Fit(config, task)
+    logger.info(
+        "%d frames, %d steps, %s", len(task.train), state.total, "compiled" if state.compiled else "eager"
+    )
+    state.load_checkpoint()
+    state.run()
+    state.write()
+    state.checkpoint.unlink(missing_ok=True)
+
+
+def compile_step(config: Config, task: FitTask) -> None:
+    """Fill the compile cache with the step that fits of ``config`` take, where they compile at all."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    state = Fit(config, task)
+    if state.compiled:
+        state.gradient_step()

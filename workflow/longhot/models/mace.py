@@ -1,0 +1,118 @@
+"""MACE (Batatia et al., NeurIPS 2022, arXiv:2206.07697) through the library mace-torch."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from longhot.block import Block
+from longhot.models import FitTask, ModelBlock
+
+if TYPE_CHECKING:
+    from longhot.potential import Potential
+
+Ell = Annotated[int, Field(ge=0, le=3)]
+Correlation = Annotated[int, Field(ge=1, le=4)]
+
+
+class Sweep(Block):
+    """A product of lists of hyperparameters; each combination is one model."""
+
+    max_L: list[Ell] | None = Field(None, description="Values of max_L.")
+    correlation: list[Correlation] | None = Field(None, description="Values of correlation.")
+    channels: list[PositiveInt] | None = Field(None, description="Values of channels.")
+    layers: list[PositiveInt] | None = Field(None, description="Values of layers.")
+    r_max_A: list[PositiveFloat] | None = Field(None, description="Values of r_max_A.")
+
+
+ID_PARTS = {"max_L": "L", "correlation": "nu", "channels": "c", "layers": "t", "r_max_A": "r"}
+ALWAYS_IN_ID = ("max_L", "correlation")
+
+
+class Config(ModelBlock):
+    """A MACE model, or a sweep of them."""
+
+    family: Literal["mace"] = Field(description="Plugin name.")
+    max_L: Ell = Field(0, description="Highest order of the equivariant messages.")
+    correlation: Correlation = Field(2, description="Correlation order nu; the body order is nu + 1 in each layer.")
+    channels: PositiveInt = Field(16, description="Channels of each irreducible representation.")
+    layers: PositiveInt = Field(2, description="Number of interaction layers.")
+    max_ell: Ell = Field(3, description="Highest order of the spherical harmonics on the edges.")
+    r_max_A: PositiveFloat = Field(5.0, description="Cutoff radius.")
+    n_radial_basis: PositiveInt = Field(8, description="Number of radial basis functions.")
+    radial_type: Literal["bessel", "gaussian", "chebyshev"] = Field("bessel", description="Radial basis.")
+    cutoff_power: PositiveInt = Field(5, description="Power p of the polynomial cutoff.")
+    radial_mlp: list[PositiveInt] = Field([64, 64, 64], description="Widths of the radial network.")
+    readout_width: PositiveInt = Field(16, description="Width of the last readout.")
+    dtype: Literal["float32", "float64"] = Field("float32", description="Precision of weights and products.")
+    energy_weight: NonNegativeFloat = Field(1.0, description="Weight of the squared energy error per atom, in 1/eV^2.")
+    forces_weight: NonNegativeFloat = Field(1000.0, description="Weight of the squared force error, in A^2/eV^2.")
+    gradient_steps: PositiveInt | None = Field(None, description="Length of the fit in steps; or give epochs.")
+    epochs: PositiveInt | None = Field(None, description="Length of the fit in passes over the training set.")
+    batch_size: PositiveInt = Field(5, description="Frames in a step; a smaller training set is one batch.")
+    optimiser: Literal["adam", "adamw"] = Field("adam", description="Optimiser, with AMSGrad.")
+    learning_rate: PositiveFloat = Field(0.01, description="Initial learning rate.")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="Cosine to zero at the last step, or constant.")
+    weight_decay: NonNegativeFloat = Field(5e-7, description="Weight decay of products and linear layers.")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.99, description="Decay of the exponential moving average of the weights; 0: none."
+    )
+    max_gradient_norm: PositiveFloat = Field(10.0, description="Gradients are clipped to this norm.")
+    validations: Annotated[int, Field(ge=5)] = Field(20, description="How often the validation error is taken.")
+    early_stopping_patience: PositiveInt | None = Field(
+        None, description="Stop after so many validations without a new minimum; absent: never."
+    )
+    compile: Literal["auto", "always", "never"] = Field(
+        "auto", description="Compiled steps: `auto` where shapes are static and the fit is long enough to pay for it."
+    )
+    sweep: list[Sweep] = Field([], description="Products of hyperparameters, each combination a model; their union is fitted.")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.gradient_steps is None) == (self.epochs is None):
+            raise ValueError("give one of gradient_steps and epochs")
+        return self
+
+    def variants(self, name: str) -> dict[str, Config]:
+        """The models of the sweep by id, such as ``mace-L1-nu2``; keys with several values join the id."""
+        products = [
+            dict(zip(values, combination, strict=True))
+            for block in self.sweep
+            for values in [block.model_dump(exclude_none=True)]
+            for combination in itertools.product(*values.values())
+        ]
+        if not products:
+            return {name: self}
+        shown = [
+            key for key in ID_PARTS if key in ALWAYS_IN_ID or len({p.get(key, getattr(self, key)) for p in products}) > 1
+        ]
+        found = {}
+        for product in products:
+            variant = self.model_copy(update={**product, "sweep": []})
+            tag = "-".join(f"{ID_PARTS[key]}{getattr(variant, key):g}" for key in shown)
+            found[f"{name}-{tag}"] = variant
+        return found
+
+    def total_steps(self, train_size: int) -> int:
+        """Gradient steps of a fit to ``train_size`` frames."""
+        if self.gradient_steps is not None:
+            return self.gradient_steps
+        assert self.epochs is not None
+        return self.epochs * (train_size // min(self.batch_size, train_size))
+
+
+def fit(config: Config, task: FitTask) -> None:
+    """Fit one model; see ``longhot.models``."""
+    from longhot.models._mace_train import fit as run
+
+    run(config, task)
+
+
+def load(directory: Path, device: str) -> Potential:
+    """Load a fitted model; see ``longhot.models``."""
+    from longhot.models._mace_potential import MacePotential
+
+    return MacePotential(directory, device)
