@@ -1,0 +1,133 @@
+"""Extended XYZ files of users: read with an eye for what can be wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from longhot.block import InputError
+from longhot.frames import labelled
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def read_all(path: Path) -> list[Atoms]:
+    """All frames of an extended XYZ file.
+
+    Raises:
+        InputError: no such file, no frame in it, or a truncated or malformed one.
+    """
+    import ase.io
+
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file, correct the path in the config")
+    try:
+        found = ase.io.read(path, ":", format="extxyz")
+    except Exception as error:  # the parser lets through whatever a malformed line causes
+        raise InputError(
+            f"{path}: truncated or no valid extended XYZ ({type(error).__name__}: {' '.join(str(error).split())}), "
+            "copy or write it again"
+        ) from None
+    if not found:
+        raise InputError(f"{path}: holds no frame, give a file with frames")
+    return found
+
+
+def cut_short(path: Path) -> bool:
+    """Whether the last line has no end: a file cut inside its last number reads without an error."""
+    with Path(path).open("rb") as handle:
+        handle.seek(-1, 2)
+        return handle.read() != b"\n"
+
+
+def energy_of(atoms: Atoms, key: str, where: str) -> float:
+    """The energy under ``key``: ASE moves `energy` from ``info`` to a calculator.
+
+    Raises:
+        InputError: missing, no number, NaN or infinite.
+    """
+    results = atoms.calc.results if atoms.calc is not None else {}
+    raw = atoms.info.get(key, results.get(key))
+    if raw is None:
+        raise InputError(f"{where}: no energy under the key {key!r}, set `energy_key` or add it to the frame")
+    return _number(raw, f"{where}: the energy under the key {key!r}")
+
+
+def _number(raw: Any, what: str) -> float:
+    try:
+        value = float(raw)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} is {raw!r}, no number, correct it") from None
+    if not np.isfinite(value):
+        raise InputError(f"{what} is {value}, remove the frame or compute it again")
+    return value
+
+
+def forces_of(atoms: Atoms, key: str, where: str) -> np.ndarray:
+    """The forces under ``key``, shape (n_atoms, 3).
+
+    Raises:
+        InputError: missing, of another shape, NaN or infinite.
+    """
+    results = atoms.calc.results if atoms.calc is not None else {}
+    raw = atoms.arrays.get(key, results.get(key))
+    if raw is None:
+        raise InputError(f"{where}: no forces under the key {key!r}, set `forces_key` or add them to the frame")
+    return checked_forces(raw, len(atoms), f"{where}: forces under the key {key!r}")
+
+
+def checked_forces(raw: Any, n_atoms: int, what: str) -> np.ndarray:
+    """``raw`` as an array of shape (n_atoms, 3) of finite numbers, or an InputError."""
+    try:
+        forces = np.array(raw, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} hold something that is no number, correct them") from None
+    if forces.shape != (n_atoms, 3):
+        raise InputError(
+            f"{what} have the shape {forces.shape}, but {n_atoms} atoms need ({n_atoms}, 3): they belong to other atoms"
+        )
+    if not np.isfinite(forces).all():
+        raise InputError(f"{what} hold NaN or infinity, remove the frame or compute it again")
+    return forces
+
+
+def clean(atoms: Atoms, energy_eV: float, forces_eV_per_A: np.ndarray, index: int) -> Atoms:
+    """A labelled frame with nothing but elements, positions, labels and (if periodic) the cell.
+
+    A cell around a molecule without periodicity is dropped: it means nothing, and would stand in
+    the way of batching.
+    """
+    from ase import Atoms as NewAtoms
+
+    periodic = bool(atoms.pbc.any())
+    frame = NewAtoms(
+        numbers=atoms.numbers,
+        positions=atoms.positions,
+        cell=atoms.cell if periodic else None,
+        pbc=atoms.pbc if periodic else False,
+        info={"source_frame": index},
+    )
+    return labelled(frame, energy_eV, forces_eV_per_A)
+
+
+def read_labelled(path: Path, energy_key: str, forces_key: str) -> list[Atoms]:
+    """All frames of a user's file, labelled under Longhot's keys; frames of one atom are left out.
+
+    Raises:
+        InputError: as in ``read_all``, ``energy_of`` and ``forces_of``, or a position that is not finite.
+    """
+    found = []
+    for index, atoms in enumerate(read_all(path)):
+        if len(atoms) == 1:
+            continue
+        where = f"{path}, frame {index}"
+        if not np.isfinite(atoms.positions).all():
+            raise InputError(f"{where}: a position is NaN or infinite, remove the frame")
+        energy_eV = energy_of(atoms, energy_key, where)
+        found.append(clean(atoms, energy_eV, forces_of(atoms, forces_key, where), index))
+    if not found:
+        raise InputError(f"{path}: holds no frame of more than one atom, give a file with labelled frames")
+    return found

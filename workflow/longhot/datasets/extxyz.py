@@ -1,0 +1,88 @@
+"""The user's own labelled frames, in extended XYZ files (eV, eV/A, A)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field, PositiveInt, model_validator
+
+from longhot import files
+from longhot.block import Block, InputError
+from longhot.datasets import DatasetBlock, Splits
+from longhot.datasets._isolated import elements, resolve
+from longhot.datasets._xyz import cut_short, read_labelled
+from longhot.frames import TEST_SET
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+class Config(DatasetBlock):
+    """Frames from extended XYZ files."""
+
+    source: Literal["extxyz"] = Field("extxyz", description="Names this plugin.")
+    train_pool: Path = Field(description="File that training frames are drawn from.")
+    valid: Path | None = Field(None, description="File of validation frames; else `n_valid` of the pool are taken.")
+    n_valid: PositiveInt | None = Field(None, description="Frames that are taken from the pool for validation.")
+    test_sets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Path] = Field(
+        description="Files of test frames by the name of the set, such as `test`.", min_length=1
+    )
+    energy_key: str = Field("energy", description="Key of the total energy, in eV.")
+    forces_key: str = Field("forces", description="Key of the forces, in eV/A.")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Which frames `n_valid` takes.")
+    level_of_theory: str = Field("not stated", description="What computed the labels, such as `PBE/def2-SVP`.")
+    licence: str = Field("not stated", description="Licence of the data.")
+
+    @model_validator(mode="after")
+    def _one_validation_set(self) -> Config:
+        if (self.valid is None) == (self.n_valid is None):
+            raise ValueError("valid: give either this file or n_valid, the number of frames to take from the pool")
+        return self
+
+
+def splits(config: Config, reference: Block | None, workdir: Path) -> Splits:
+    """Read and split the files."""
+    paths = [config.train_pool, *([config.valid] if config.valid else []), *config.test_sets.values()]
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file, correct the path in the config")
+    read = {path: read_labelled(path, config.energy_key, config.forces_key) for path in dict.fromkeys(paths)}
+    pool = read[config.train_pool]
+    if config.valid is not None:
+        valid = read[config.valid]
+    else:
+        pool, valid = _split_off(pool, config.n_valid or 0, config.seed, config.train_pool)
+    test = []
+    for name, path in config.test_sets.items():
+        for frame in read[path]:
+            frame = frame.copy()
+            frame.info[TEST_SET] = name
+            test.append(frame)
+    energies_eV, origin = resolve(config.isolated_atoms, elements(pool), reference, pool)
+    return Splits(
+        pool,
+        valid,
+        test,
+        energies_eV,
+        origin,
+        level_of_theory=config.level_of_theory,
+        licence=config.licence,
+        facts={"source_files": [{"path": str(path), "sha256": files.sha256(path)} for path in read]},
+        warnings=[
+            f"{path} does not end with a line break: it may have been cut off inside its last number"
+            for path in read
+            if cut_short(path)
+        ],
+    )
+
+
+def _split_off(pool: list[Atoms], n_valid: int, seed: int, path: Path) -> tuple[list[Atoms], list[Atoms]]:
+    """What is left of the pool, and ``n_valid`` frames of it."""
+    if n_valid >= len(pool):
+        raise InputError(f"n_valid: {n_valid} frames leave nothing of the {len(pool)} in {path}, lower it")
+    drawn = np.random.default_rng(seed).permutation(len(pool))
+    chosen = set(drawn[:n_valid].tolist())
+    rest = [frame for index, frame in enumerate(pool) if index not in chosen]
+    return rest, [pool[index] for index in sorted(chosen)]
