@@ -141,12 +141,12 @@ def read_replica(path: str | Path, replica: int) -> tuple[Snapshots, Snapshots |
     return frames, last
 
 
-def n_replicas(path: str | Path) -> int:
-    """Number of replicas in a frames.h5."""
+def read_numbers(path: str | Path) -> np.ndarray:
+    """Atomic numbers of the atoms of a frames.h5, shape (n_atoms,)."""
     import h5py
 
     with h5py.File(path, "r") as h5:
-        return len(h5["n_frames"])
+        return h5["numbers"][:]
 
 
 class Ring:
