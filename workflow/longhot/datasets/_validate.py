@@ -148,10 +148,14 @@ def _energy_scale(pool: Sequence[Atoms]) -> str | None:
     if low <= length <= high:
         return None
     per_atom = float(np.std(residual / np.array([len(frame) for frame in pool])))
-    cause = "energies in kcal/mol beside forces in eV/A" if length > high else "energies in Hartree, or forces in kcal/mol/A"
+    cause = (
+        "energies in kcal/mol beside forces in eV/A"
+        if length > high
+        else "energies in Hartree, or forces in kcal/mol/A"
+    )
     return (
-        f"the energies spread by {per_atom:.3g} per atom, which with these forces means displacements of {length:.2g} A "
-        f"(expected {low:g} to {high:g}): are there {cause}?"
+        f"the energies spread by {per_atom:.3g} per atom, which with these forces means displacements of {length:.2g} "
+        f"A (expected {low:g} to {high:g}): are there {cause}?"
     )
 
 
@@ -190,6 +194,6 @@ def _binding(pool: Sequence[Atoms], atomic_energies_eV: dict[str, float]) -> str
     if low <= binding <= high:
         return None
     return (
-        f"the frames lie {binding:.4g} eV per atom from their isolated atoms, implausible (expected {low:g} to {high:g}): "
-        "are both at one level of theory and in eV?"
+        f"the frames lie {binding:.4g} eV per atom from their isolated atoms, implausible (expected {low:g} to "
+        f"{high:g}): are both at one level of theory and in eV?"
     )

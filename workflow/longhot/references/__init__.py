@@ -195,9 +195,7 @@ class ReferenceBatch:
         return BatchResult(
             energy_eV=np.array([one.energy_eV for one in labels]),
             forces_eV_per_A=np.stack([one.forces_eV_per_A for one in labels]),
-            errors={
-                index: f"{one.status}: {one.message}" for index, one in enumerate(labels) if one.status != "ok"
-            },
+            errors={index: f"{one.status}: {one.message}" for index, one in enumerate(labels) if one.status != "ok"},
         )
 
 

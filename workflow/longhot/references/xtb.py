@@ -29,7 +29,9 @@ def _calculator_class() -> Any:
         from ase.calculators.calculator import InputError as CalculatorInputError
         from xtb.ase.calculator import XTB
     except ImportError as error:
-        raise InputError(f"reference method xtb: the package xtb is missing ({error}), install it or use tblite") from None
+        raise InputError(
+            f"reference method xtb: the package xtb is missing ({error}), install it or use tblite"
+        ) from None
 
     class FreshXTB(XTB):
         """xtb's calculator, with charge and spin as settings and every SCF begun afresh.
@@ -37,6 +39,8 @@ def _calculator_class() -> Any:
         The original takes the orbitals of the frame before as the first guess, which saves no time
         worth having and lets a force depend on history by up to 2e-4 eV/A.
         """
+
+        atoms: Any
 
         def __init__(self, charge: int, unpaired: int, **settings: Any):
             self._charge, self._unpaired = charge, unpaired
