@@ -1,0 +1,150 @@
+"""Everything in a study's tables that is not converged, not valid or missing, in one list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from longhot.report.verdict import BASELINE_FAMILY, is_false
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEWEST_POINTS = 3
+"""A slope through fewer training sizes than this has no spread to judge it by."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One reservation: what it concerns, how much of it, and why it matters."""
+
+    what: str
+    count: str
+    why: str
+
+
+def flags(tables: dict[str, pd.DataFrame]) -> list[Flag]:
+    """All reservations that the tables hold."""
+    checks = {
+        "learning_curves": (unconverged_fits, missing_errors, single_seeds),
+        "learning_curve_slopes": (weak_slopes,),
+        "stability": (unfinished_runs, failing_control),
+        "recheck": (failed_rechecks,),
+    }
+    found = []
+    for name, functions in checks.items():
+        table = tables.get(name)
+        if table is not None and len(table):
+            found += [flag for function in functions for flag in function(table)]
+    return found
+
+
+def unconverged_fits(curves: pd.DataFrame) -> list[Flag]:
+    """Fits whose validation error was still falling, by model."""
+    fits = curves.drop_duplicates(["dataset", "model", "train_size", "seed"])
+    fits = fits[fits["family"] != BASELINE_FAMILY]
+    found = []
+    for (dataset, model), group in fits.groupby(["dataset", "model"], sort=False):
+        open_fits = group[group["converged"].map(is_false)]
+        if len(open_fits):
+            sizes = ", ".join(str(size) for size in sorted(open_fits["train_size"].unique()))
+            found.append(
+                Flag(
+                    f"Fits of {model} on {dataset} that had not converged (N = {sizes})",
+                    f"{len(open_fits)} of {len(group)}",
+                    "The validation error still fell by more than 3 % over the last fifth of the steps: "
+                    "these points measure the length of the fit as well as the data.",
+                )
+            )
+    return found
+
+
+def missing_errors(curves: pd.DataFrame) -> list[Flag]:
+    """Rows of the learning curves without a force error."""
+    missing = curves[curves["force_mae_meV_per_A"].isna()]
+    return [
+        Flag(f"Learning-curve rows of {model} on {dataset} without a number", f"{len(group)}", "See the job's log.")
+        for (dataset, model), group in missing.groupby(["dataset", "model"], sort=False)
+    ]
+
+
+def single_seeds(curves: pd.DataFrame) -> list[Flag]:
+    """Datasets whose fits have one seed only."""
+    learned = curves[curves["family"] != BASELINE_FAMILY]
+    return [
+        Flag(
+            f"Learning curves on {dataset}",
+            "1 seed",
+            "The spread over seeds, and with it small differences, is unknown.",
+        )
+        for dataset, group in learned.groupby("dataset", sort=False)
+        if group["seed"].nunique() == 1
+    ]
+
+
+def weak_slopes(slopes: pd.DataFrame) -> list[Flag]:
+    """Slopes through too few points."""
+    weak = slopes[slopes["n_points"] < FEWEST_POINTS]
+    return [
+        Flag(
+            f"Slope of {row['model']} on {row['dataset']}, {row['test_set']}",
+            f"{row['n_points']:g} points",
+            "Too few to fit.",
+        )
+        for _, row in weak.iterrows()
+    ]
+
+
+def unfinished_runs(outcomes: pd.DataFrame) -> list[Flag]:
+    """Trajectories that ended for a reason that says nothing of the potential."""
+    reasons = {
+        "timeout": "Stopped by the wall-time limit: counted as censored, neither survived nor failed.",
+        "engine_error": "The engine itself failed: counted as a failure, the cause is in stability.csv.",
+    }
+    keys = ["dataset", "model", "train_size", "temperature_K", "outcome"]
+    hit = outcomes[outcomes["outcome"].isin(list(reasons))]
+    return [
+        Flag(
+            f"MD of {model} (N = {size:g}) on {dataset} at {temperature:g} K: {outcome.replace('_', ' ')}",
+            f"{len(group)} trajectories",
+            reasons[outcome],
+        )
+        for (dataset, model, size, temperature, outcome), group in hit.groupby(keys, sort=False)
+    ]
+
+
+def failing_control(outcomes: pd.DataFrame) -> list[Flag]:
+    """Trajectories of the control that failed: there, a model may fail for good reasons."""
+    control = outcomes[(outcomes["model"] == "reference")]
+    found = []
+    for (dataset, temperature), group in control.groupby(["dataset", "temperature_K"], sort=False):
+        failed = group[~group["outcome"].isin(["completed", "timeout", "engine_error"])]
+        if len(failed):
+            kinds = ", ".join(sorted(kind.replace("_", " ") for kind in failed["outcome"].unique()))
+            found.append(
+                Flag(
+                    f"Control on {dataset} at {temperature:g} K: {kinds}",
+                    f"{len(failed)} of {len(group)} trajectories",
+                    "The reference method itself meets the criteria of failure here: compare with it, not with zero.",
+                )
+            )
+    return found
+
+
+def failed_rechecks(recheck: pd.DataFrame) -> list[Flag]:
+    """Frames that the reference method could not compute."""
+    found = []
+    for (dataset, model, size, temperature), group in recheck.groupby(
+        ["dataset", "model", "train_size", "temperature_K"], sort=False
+    ):
+        failed = group[group["reference_status"] != "ok"]
+        if len(failed):
+            kinds = ", ".join(sorted({str(status).replace("_", " ") for status in failed["reference_status"]}))
+            found.append(
+                Flag(
+                    f"Recheck of {model} (N = {size:g}) on {dataset} at {temperature:g} K: {kinds}",
+                    f"{len(failed)} of {len(group)} frames",
+                    "These frames have no label and are missing from the MD error, which may be too low.",
+                )
+            )
+    return found

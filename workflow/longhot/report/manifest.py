@@ -1,0 +1,208 @@
+"""What a study was run with and what it cost: ``manifest.json``.
+
+``python -m longhot.report.manifest config/X.yaml`` prints where the report of that study is, and its cost.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import longhot
+from longhot.config import load_file
+from longhot.files import read_json, write_json
+
+PACKAGES = (
+    "ase",
+    "dscribe",
+    "e3nn",
+    "lifelines",
+    "mace-torch",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "rdkit",
+    "scipy",
+    "snakemake",
+    "tblite",
+    "torch",
+    "torch-sim-atomistic",
+    "xtb",
+)
+"""The packages whose versions may change a number; envs/requirements.lock has all."""
+
+
+def build(study_folder: Path, config: dict[str, Any], out: Path) -> None:
+    """Write the manifest of a study.
+
+    Args:
+        study_folder: ``results/<study>``, with ``benchmarks/<rule>/**/*.tsv`` as Snakemake writes them.
+        config: the resolved config.
+        out: ``manifest.json``.
+    """
+    stages = stage_costs(study_folder / "benchmarks")
+    write_json(
+        out,
+        {
+            "study": config["study"]["name"],
+            "longhot": longhot.__version__,
+            "code_sha256": code_digest(),
+            "versions": versions(),
+            "machine": machine(),
+            "devices": devices(study_folder, config["study"].get("device", "auto")),
+            "seeds": {
+                question: block["seeds"]
+                for question, block in config.items()
+                if isinstance(block, dict) and isinstance(block.get("seeds"), list)
+            },
+            "stages": stages,
+            "total": total_cost(study_folder / "benchmarks", stages),
+            "config": config,
+        },
+    )
+
+
+def code_digest() -> str:
+    """SHA-256 over the names and contents of all source files of the library."""
+    root = Path(longhot.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted([*root.rglob("*.py"), *root.rglob("*.j2")]):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of ``PACKAGES``; a package that is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Operating system, processor and number of cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"system": platform.platform(), "processor": _processor(), "cores": cores}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def devices(study_folder: Path, asked: str) -> list[str]:
+    """Devices that the fits ran on, as each fit recorded it; what the config asked for where there is no fit."""
+    recorded = {read_json(path).get("device") for path in sorted(study_folder.glob("models/**/fit.json"))}
+    return sorted(device for device in recorded if device) or [asked]
+
+
+def stage_costs(folder: Path) -> list[dict[str, Any]]:
+    """Cost of each stage (rule): jobs, wall and core seconds summed over them, and the largest memory of one.
+
+    Snakemake cannot measure the cores of jobs under about half a second and leaves a dash or NA; such a job
+    counts with its wall time, an upper bound for one thread.
+    """
+    stages = []
+    for stage in sorted(path for path in folder.glob("*") if path.is_dir()):
+        rows = [row for path in sorted(stage.rglob("*.tsv")) for row in _rows(path)]
+        if not rows:
+            continue
+        memory = [value for row in rows if (value := _number(row.get("max_rss"))) is not None]
+        stages.append(
+            {
+                "stage": stage.name,
+                "jobs": len(rows),
+                "wall_s": round(sum(_wall_s(row) for row in rows), 2),
+                "core_s": round(sum(_core_s(row) for row in rows), 2),
+                "max_memory_MB": round(max(memory), 1) if memory else None,
+            }
+        )
+    return stages
+
+
+def total_cost(folder: Path, stages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sums over the stages, and the time that passed while at least one job ran."""
+    memory = [stage["max_memory_MB"] for stage in stages if stage["max_memory_MB"] is not None]
+    return {
+        "jobs": sum(stage["jobs"] for stage in stages),
+        "wall_s": round(sum(stage["wall_s"] for stage in stages), 2),
+        "core_s": round(sum(stage["core_s"] for stage in stages), 2),
+        "elapsed_s": round(elapsed_s(folder), 2),
+        "max_memory_MB": max(memory) if memory else None,
+    }
+
+
+def elapsed_s(folder: Path) -> float:
+    """Length of the union of all jobs' intervals in s: each ended when its benchmark file was written."""
+    ends = ((path.stat().st_mtime, _wall_s(row)) for path in folder.rglob("*.tsv") for row in _rows(path))
+    elapsed, covered_until = 0.0, -math.inf
+    for start, end in sorted((end - wall, end) for end, wall in ends):
+        elapsed += max(0.0, end - max(start, covered_until))
+        covered_until = max(covered_until, end)
+    return elapsed
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle, delimiter="\t"))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _wall_s(row: dict[str, str]) -> float:
+    return _number(row.get("s")) or 0.0
+
+
+def _core_s(row: dict[str, str]) -> float:
+    core = _number(row.get("cpu_time"))
+    return _wall_s(row) if core is None else core
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as a reader wants it: ``4.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def summary(manifest: dict[str, Any]) -> str:
+    """Cost of a study in a few lines for the terminal."""
+    total = manifest["total"]
+    memory = "unknown" if total["max_memory_MB"] is None else f"{total['max_memory_MB'] / 1000:.1f} GB"
+    lines = [
+        f"Cost: {duration_text(total['elapsed_s'])} in all, {duration_text(total['core_s'])} of core time in "
+        f"{total['jobs']} jobs, at most {memory} of memory in one job."
+    ]
+    for stage in sorted(manifest["stages"], key=lambda one: -one["core_s"]):
+        lines.append(
+            f"  {stage['stage']:<22} {stage['jobs']:>5} jobs {duration_text(stage['core_s']):>14} of core time"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    folder = Path("results") / load_file(sys.argv[1]).study.name
+    print(f"\nReport: {folder / 'report' / 'index.html'}")
+    print(summary(read_json(folder / "manifest.json")))

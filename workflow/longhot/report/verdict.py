@@ -1,0 +1,378 @@
+"""The verdict of a study: sentences made from its tables, and from nothing else.
+
+Each function takes tables as DataFrames, with the columns of the contracts, and returns sentences.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from longhot.config import REFERENCE_MODEL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BASELINE_FAMILY = "nonml"
+FORCE_ERROR = "force_mae_meV_per_A"
+NOTABLE_RATIO = 2.0
+"""MD error over static error from which the static test is said to mislead."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One statement of the verdict."""
+
+    topic: str
+    text: str
+    level: Literal["finding", "warning"] = "finding"
+
+
+def verdict(tables: dict[str, pd.DataFrame]) -> list[Sentence]:
+    """All sentences that the tables at hand allow, in reading order.
+
+    Args:
+        tables: by name, such as ``learning_curves``; a question that was not asked has no table.
+    """
+    sentences: list[Sentence] = []
+    curves = tables.get("learning_curves")
+    if curves is not None and len(curves):
+        slopes = tables.get("learning_curve_slopes")
+        for dataset, of_dataset in curves.groupby("dataset", sort=False):
+            errors = mean_errors(of_dataset)
+            where = _where(curves, dataset)
+            sentences += accuracy(errors, where)
+            sentences += scaling(slopes, errors, str(dataset), where)
+            sentences += ladder(errors, where, "correlation", "max_L")
+            sentences += ladder(errors, where, "max_L", "correlation")
+            sentences += baseline(errors, where)
+            sentences += extrapolation(errors, where)
+    survival = tables.get("survival")
+    if survival is not None and len(survival):
+        for dataset, of_dataset in survival.groupby("dataset", sort=False):
+            sentences += stability(of_dataset, _where(survival, dataset))
+    outcomes = tables.get("stability")
+    if outcomes is not None and len(outcomes):
+        sentences += failure_kinds(outcomes)
+    robustness = tables.get("robustness")
+    if robustness is not None and len(robustness):
+        for dataset, of_dataset in robustness.groupby("dataset", sort=False):
+            sentences += own_dynamics(of_dataset, _where(robustness, dataset))
+    return sentences
+
+
+def _where(table: pd.DataFrame, dataset: object) -> str:
+    """``On ethanol, `` where there are several datasets, else nothing."""
+    return f"On {dataset}: " if table["dataset"].nunique() > 1 else ""
+
+
+def main_test_set(names: list[str]) -> str:
+    """The in-distribution test set: ``test``, or the first where none is called so."""
+    return "test" if "test" in names else names[0]
+
+
+def mean_errors(curves: pd.DataFrame) -> pd.DataFrame:
+    """Mean, smallest and largest force error over seeds.
+
+    Returns:
+        One row for each dataset, model, test set and training size, with columns ``mean``, ``low``,
+        ``high`` (meV/A), ``seeds``, ``unconverged`` (number of fits) and the model's family and orders.
+    """
+    curves = curves[curves["model"] != REFERENCE_MODEL]
+    keys = ["dataset", "model", "test_set", "train_size"]
+    grouped = curves.assign(unconverged=curves["converged"].map(is_false)).groupby(keys, sort=False)
+    return grouped.agg(
+        mean=(FORCE_ERROR, "mean"),
+        low=(FORCE_ERROR, "min"),
+        high=(FORCE_ERROR, "max"),
+        seeds=("seed", "nunique"),
+        unconverged=("unconverged", "sum"),
+        family=("family", "first"),
+        max_L=("max_L", "first"),
+        correlation=("correlation", "first"),
+    ).reset_index()
+
+
+def is_false(value: object) -> bool:
+    """Whether a cell of a table says no; an empty cell does not."""
+    return value is False or value is np.False_ or str(value).strip().lower() in ("false", "0", "no")
+
+
+def number(value: float) -> str:
+    """Three significant digits, without exponent."""
+    if not np.isfinite(value):
+        return "no number"
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
+    return f"{value:.{digits}f}"
+
+
+def listed(items: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+
+
+def _main(errors: pd.DataFrame) -> pd.DataFrame:
+    return errors[errors["test_set"] == main_test_set(list(errors["test_set"].unique()))]
+
+
+def _learned(errors: pd.DataFrame) -> pd.DataFrame:
+    return errors[errors["family"] != BASELINE_FAMILY]
+
+
+def _at_largest(errors: pd.DataFrame) -> pd.DataFrame:
+    return errors[errors["train_size"] == errors["train_size"].max()]
+
+
+def _spread(row: pd.Series) -> str:
+    if row["seeds"] == 1:
+        return "one seed"
+    return f"{row['seeds']} seeds: {number(row['low'])} to {number(row['high'])}"
+
+
+def _best(errors: pd.DataFrame) -> pd.Series | None:
+    """The learned model with the smallest error on the main test set at the largest training size."""
+    candidates = _at_largest(_learned(_main(errors))).dropna(subset=["mean"])
+    return None if candidates.empty else candidates.loc[candidates["mean"].idxmin()]
+
+
+def accuracy(errors: pd.DataFrame, where: str = "") -> list[Sentence]:
+    """Which learned model has the smallest static error, and what more data did for it."""
+    best = _best(errors)
+    if best is None:
+        return []
+    text = (
+        f"{where}With {best['train_size']} training frames, {best['model']} has the smallest mean absolute force "
+        f"error on the test set {best['test_set']}: {number(best['mean'])} meV/Å ({_spread(best)})."
+    )
+    others = errors[(errors["model"] == best["model"]) & (errors["test_set"] == best["test_set"])]
+    first = others.loc[others["train_size"].idxmin()]
+    if first["train_size"] < best["train_size"] and np.isfinite(first["mean"]):
+        text += f" With {first['train_size']} frames its error is {number(first['mean'])} meV/Å."
+    rivals = _at_largest(_learned(_main(errors)))
+    rivals = rivals[(rivals["model"] != best["model"]) & (rivals["low"] <= best["high"]) & (best["seeds"] > 1)]
+    if len(rivals):
+        text += f" The seeds do not tell it apart from {listed(list(rivals['model']))}."
+    return [Sentence("Static accuracy", text)]
+
+
+def scaling(slopes: pd.DataFrame | None, errors: pd.DataFrame, dataset: str, where: str = "") -> list[Sentence]:
+    """How fast errors fall with data: the slope of the best model, the range of all, and who does not learn."""
+    if slopes is None or slopes.empty:
+        return []
+    ours = slopes[(slopes["dataset"] == dataset) & (slopes["test_set"] == _main(errors)["test_set"].iloc[0])]
+    ours = ours[ours["model"].isin(_learned(errors)["model"])].dropna(subset=["slope"])
+    if "quantity" in ours:
+        ours = ours[ours["quantity"].astype(str).str.contains("force")]
+    best = _best(errors)
+    if ours.empty or best is None:
+        return []
+    sentences = []
+    mine = ours[ours["model"] == best["model"]]
+    if len(mine):
+        row = mine.iloc[0]
+        sentences.append(
+            f"The force error of {row['model']} falls with the number N of training frames as N^s with "
+            f"s = {_signed(row['slope'])}{_interval(row)}."
+        )
+    if len(ours) > 1:
+        sentences.append(
+            f"Over all {len(ours)} learned models s runs from {_signed(ours['slope'].min())} to "
+            f"{_signed(ours['slope'].max())}."
+        )
+    found = [Sentence("Learning from data", where + " ".join(sentences))] if sentences else []
+    idle = list(ours[ours["slope_ci_high"] >= 0]["model"])
+    if idle:
+        text = f"{where}For {listed(idle)} the interval of s includes zero: no gain from more data is shown."
+        found.append(Sentence("Learning from data", text, "warning"))
+    return found
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _interval(row: pd.Series) -> str:
+    if not np.isfinite([row["slope_ci_low"], row["slope_ci_high"]]).all():
+        return " (no interval)"
+    return f" (95 % interval {_signed(row['slope_ci_low'])} to {_signed(row['slope_ci_high'])})"
+
+
+def ladder(errors: pd.DataFrame, where: str, step: str, held: str) -> list[Sentence]:
+    """What raising one order does to the error at the largest training size, the other order held.
+
+    Args:
+        errors: of one dataset, from ``mean_errors``.
+        where: prefix that names the dataset.
+        step: ``correlation`` or ``max_L``, the order that is raised.
+        held: the other one.
+    """
+    topic = {"correlation": "Body order", "max_L": "Equivariance"}[step]
+    names = {"correlation": "correlation ν", "max_L": "max L"}
+    rows = _at_largest(_learned(_main(errors))).dropna(subset=["mean", "max_L", "correlation"])
+    sentences = []
+    for (family, level), group in rows.groupby(["family", held]):
+        if group[step].duplicated().any() or len(group) < 2:
+            continue  # further hyperparameters differ: nothing is held
+        ordered = [row for _, row in group.sort_values(step).iterrows()]
+        steps = [
+            f"from {low[step]:g} to {high[step]:g} {_change(low, high)}" for low, high in itertools.pairwise(ordered)
+        ]
+        text = (
+            f"{where}At {names[held]} = {level:g} and {ordered[0]['train_size']} training frames ({family}), raising "
+            f"{names[step]} {'; '.join(steps)}."
+        )
+        sentences.append(Sentence(topic, text))
+    return sentences
+
+
+def _change(low: pd.Series, high: pd.Series) -> str:
+    """How the error changes between two models, and whether the seeds can tell."""
+    ratio = low["mean"] / high["mean"]
+    verb, factor = ("divides", ratio) if ratio >= 1 else ("multiplies", 1 / ratio)
+    text = f"{verb} the force error by {factor:.2f} ({number(low['mean'])} to {number(high['mean'])} meV/Å"
+    if min(low["seeds"], high["seeds"]) == 1:
+        return f"{text}; one seed, so the spread is unknown)"
+    apart = low["low"] > high["high"] or low["high"] < high["low"]
+    return f"{text}; {'every seed agrees' if apart else 'the seeds overlap, so this is no clear difference'})"
+
+
+def baseline(errors: pd.DataFrame, where: str = "") -> list[Sentence]:
+    """Which learned models beat the cheap physical methods, and from which training size on."""
+    rows = _main(errors)
+    sentences = []
+    for name, cheap in rows[rows["family"] == BASELINE_FAMILY].groupby("model", sort=False):
+        limit = cheap["mean"].min()
+        head = f"{where}The baseline without machine learning, {name}, has a force error of {number(limit)} meV/Å."
+        always, partly, never = [], [], []
+        for model, group in _learned(rows).groupby("model", sort=False):
+            beats = group.sort_values("train_size").set_index("train_size")["mean"] < limit
+            if beats.all():
+                always.append(str(model))
+            elif beats.iloc[-1]:
+                since = beats.index[~beats].max()
+                partly.append(f"{model} (from {beats.index[beats.index > since].min()} frames on)")
+            else:
+                never.append(str(model))
+        parts = [
+            f"{verb} {listed(models)}"
+            for verb, models in (("beaten at every training size by", always), ("beaten in part by", partly))
+            if models
+        ]
+        if parts:
+            sentences.append(Sentence("Against physics", f"{head} It is {', and '.join(parts)}."))
+        if never:
+            text = "" if parts else head + " "
+            text += (
+                f"{listed(never)} {'does' if len(never) == 1 else 'do'} not beat {name} with the largest training set."
+            )
+            sentences.append(Sentence("Against physics", text if not parts else where + text, "warning"))
+    return sentences
+
+
+def extrapolation(errors: pd.DataFrame, where: str = "") -> list[Sentence]:
+    """The best model's error on each further test set, as a multiple of that on the main one."""
+    best = _best(errors)
+    if best is None:
+        return []
+    same = _at_largest(errors[(errors["model"] == best["model"]) & (errors["test_set"] != best["test_set"])])
+    sentences = []
+    for _, row in same.dropna(subset=["mean"]).iterrows():
+        text = (
+            f"{where}On {row['test_set']} the force error of {row['model']} with {row['train_size']} frames is "
+            f"{number(row['mean'])} meV/Å, {row['mean'] / best['mean']:.2f} times that on {best['test_set']}."
+        )
+        winner = _at_largest(_learned(errors[errors["test_set"] == row["test_set"]]))
+        winner_row = winner.loc[winner["mean"].idxmin()]
+        if winner_row["model"] != row["model"]:
+            text += f" The smallest there is that of {winner_row['model']}: {number(winner_row['mean'])} meV/Å."
+        sentences.append(Sentence("Extrapolation", text))
+    return sentences
+
+
+def stability(survival: pd.DataFrame, where: str = "") -> list[Sentence]:
+    """How many trajectories survive at each temperature, the control first."""
+    sentences = []
+    for temperature, rows in survival.sort_values("temperature_K").groupby("temperature_K"):
+        control = rows[rows["model"] == REFERENCE_MODEL]
+        head = f"{where}At {temperature:g} K "
+        if control.empty:
+            head += "no control was run"
+        else:
+            total, failed = int(control["n_replicas"].sum()), int(control["n_failed"].sum())
+            head += f"the reference method itself completes {total - failed} of {total} trajectories"
+        models = rows[rows["model"] != REFERENCE_MODEL]
+        counts = [
+            f"{model} {listed([_count(row) for _, row in group.sort_values('train_size').iterrows()])}"
+            for model, group in models.groupby("model", sort=False)
+        ]
+        sentences.append(Sentence("Survival in MD", head + (f"; {'; '.join(counts)}." if counts else ".")))
+        sentences += _against_control(models, control, head=f"{where}At {temperature:g} K ")
+    return sentences
+
+
+def _count(row: pd.Series) -> str:
+    kept = int(row["n_replicas"] - row["n_failed"])
+    size = "" if not row["train_size"] else f" (N = {row['train_size']:g})"
+    return f"{kept} of {int(row['n_replicas'])}{size}"
+
+
+def _against_control(models: pd.DataFrame, control: pd.DataFrame, head: str) -> list[Sentence]:
+    """Warn of models that fail where the control does not, beyond what their intervals allow."""
+    if control.empty or models.empty:
+        return []
+    kept = control["survival_at_end"].iloc[0]
+    worse = models[models["ci_high"] < kept]
+    if worse.empty:
+        if (models["survival_at_end"] < kept).any():
+            return [Sentence("Survival in MD", f"{head}no model's interval excludes the survival of the control.")]
+        return []
+    names = [f"{row['model']} (N = {row['train_size']:g})" for _, row in worse.iterrows()]
+    text = f"{head}fewer trajectories survive than in the control, beyond the 95 % interval, for {listed(names)}."
+    return [Sentence("Survival in MD", text, "warning")]
+
+
+def failure_kinds(outcomes: pd.DataFrame) -> list[Sentence]:
+    """What ended the trajectories that failed."""
+    failed = outcomes[~outcomes["outcome"].isin(["completed", "timeout"]) & (outcomes["model"] != REFERENCE_MODEL)]
+    total = int((outcomes["model"] != REFERENCE_MODEL).sum())
+    if not total:
+        return []
+    if failed.empty:
+        return [Sentence("Survival in MD", f"None of the {total} trajectories of models failed.")]
+    kinds = [f"{kind.replace('_', ' ')} ({count})" for kind, count in failed["outcome"].value_counts().items()]
+    earliest = failed["failure_time_ps"].min()
+    text = f"Of {total} trajectories of models {len(failed)} failed: {listed(kinds)}."
+    return [Sentence("Survival in MD", f"{text} The first failure came after {number(earliest)} ps.")]
+
+
+def own_dynamics(robustness: pd.DataFrame, where: str = "") -> list[Sentence]:
+    """The error on the frames that each model visits, against its static error, at the highest temperature."""
+    rows = robustness[(robustness["model"] != REFERENCE_MODEL)].dropna(subset=["error_ratio"])
+    if rows.empty:
+        return []
+    temperature = rows["temperature_K"].max()
+    hottest = rows[rows["temperature_K"] == temperature]
+    sentences = []
+    for model, group in hottest.groupby("model", sort=False):
+        ratios = [_ratio(row) for _, row in group.sort_values("train_size").iterrows()]
+        text = (
+            f"{where}On the frames that {model} visits in its own MD at {temperature:g} K, its force error is "
+            f"{listed(ratios)} its static test error."
+        )
+        sentences.append(Sentence("Error in MD", text))
+    misled = hottest[hottest["error_ratio"] >= NOTABLE_RATIO]
+    if len(misled):
+        names = [f"{row['model']} (N = {row['train_size']:g})" for _, row in misled.iterrows()]
+        text = f"{where}The static test understates the error in MD by a factor of {NOTABLE_RATIO:g} or more for "
+        sentences.append(Sentence("Error in MD", text + listed(names) + ".", "warning"))
+    return sentences
+
+
+def _ratio(row: pd.Series) -> str:
+    pair = f"{number(row['md_force_mae_meV_per_A'])} against {number(row['static_force_mae_meV_per_A'])} meV/Å"
+    return f"{row['error_ratio']:.2f} times (N = {row['train_size']:g}: {pair})"
