@@ -37,7 +37,7 @@ datasets:
     source: extxyz
     train_pool: data/train.extxyz
     valid: data/valid.extxyz
-    test:
+    test_sets:
       test: data/test.extxyz
     reference: xtb
 models:
@@ -91,7 +91,7 @@ def plugin_configs(field: str) -> dict[str, type[Block]]:
 def schema() -> dict[str, Any]:
     """JSON schema of a whole config file, every plugin's keys included."""
     configs = {field: list(plugin_configs(field).values()) for field in PLUGINS}
-    classes = [Study, *(config for group in configs.values() for config in group)]
+    classes: list[type[Block]] = [Study, *(config for group in configs.values() for config in group)]
     references, definitions = models_json_schema([(one, "validation") for one in classes])
     full = _without_titles(definitions["$defs"])
     top = full.pop(references[Study, "validation"]["$ref"].rpartition("/")[2])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from longhot.config import REFERENCE_MODEL
+from longhot.files import read_json
 from longhot.report.verdict import BASELINE_FAMILY, is_false
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ class Flag:
 def flags(tables: dict[str, pd.DataFrame]) -> list[Flag]:
     """All reservations that the tables hold."""
     checks = {
-        "learning_curves": (unconverged_fits, missing_errors, single_seeds),
+        "learning_curves": (unconverged_fits, missing_errors, failed_predictions, single_seeds),
         "learning_curve_slopes": (weak_slopes,),
         "stability": (unfinished_runs, failing_control),
         "recheck": (failed_rechecks,),
@@ -65,6 +68,22 @@ def missing_errors(curves: pd.DataFrame) -> list[Flag]:
     return [
         Flag(f"Learning-curve rows of {model} on {dataset} without a number", f"{len(group)}", "See the job's log.")
         for (dataset, model), group in missing.groupby(["dataset", "model"], sort=False)
+    ]
+
+
+def failed_predictions(curves: pd.DataFrame) -> list[Flag]:
+    """Test frames for which a model gave no numbers."""
+    if "n_test_frames_failed" not in curves:
+        return []
+    failed = curves[curves["n_test_frames_failed"] > 0]
+    failed = failed.assign(total=failed["n_test_frames_failed"] + failed["n_test_frames"])
+    return [
+        Flag(
+            f"Test frames of {test_set} ({dataset}) for which {model} gave no numbers",
+            f"{group['n_test_frames_failed'].sum()} of {group['total'].sum()}",
+            "They are missing from the test error, which may be too low.",
+        )
+        for (dataset, model, test_set), group in failed.groupby(["dataset", "model", "test_set"], sort=False)
     ]
 
 
@@ -115,7 +134,7 @@ def unfinished_runs(outcomes: pd.DataFrame) -> list[Flag]:
 
 def failing_control(outcomes: pd.DataFrame) -> list[Flag]:
     """Trajectories of the control that failed: there, a model may fail for good reasons."""
-    control = outcomes[(outcomes["model"] == "reference")]
+    control = outcomes[(outcomes["model"] == REFERENCE_MODEL)]
     found = []
     for (dataset, temperature), group in control.groupby(["dataset", "temperature_K"], sort=False):
         failed = group[~group["outcome"].isin(["completed", "timeout", "engine_error"])]
@@ -132,19 +151,28 @@ def failing_control(outcomes: pd.DataFrame) -> list[Flag]:
 
 
 def failed_rechecks(recheck: pd.DataFrame) -> list[Flag]:
-    """Frames that the reference method could not compute."""
+    """Frames that the reference method, or the model itself, could not compute."""
+    keys = ["dataset", "model", "train_size", "temperature_K"]
     found = []
-    for (dataset, model, size, temperature), group in recheck.groupby(
-        ["dataset", "model", "train_size", "temperature_K"], sort=False
-    ):
-        failed = group[group["reference_status"] != "ok"]
-        if len(failed):
-            kinds = ", ".join(sorted({str(status).replace("_", " ") for status in failed["reference_status"]}))
-            found.append(
-                Flag(
-                    f"Recheck of {model} (N = {size:g}) on {dataset} at {temperature:g} K: {kinds}",
-                    f"{len(failed)} of {len(group)} frames",
-                    "These frames have no label and are missing from the MD error, which may be too low.",
+    for (dataset, model, size, temperature), group in recheck.groupby(keys, sort=False):
+        for who, column in (("the reference method", "reference_status"), ("the model", "model_status")):
+            failed = group[group[column] != "ok"] if column in group else group[:0]
+            if len(failed):
+                kinds = ", ".join(sorted({str(status).replace("_", " ") for status in failed[column]}))
+                found.append(
+                    Flag(
+                        f"Frames of {model} (N = {size:g}) on {dataset} at {temperature:g} K, by {who}: {kinds}",
+                        f"{len(failed)} of {len(group)} frames",
+                        "These frames are missing from the MD error, which may be too low.",
+                    )
                 )
-            )
     return found
+
+
+def card_flags(folder: Path) -> list[Flag]:
+    """What the datasets' own cards warn of."""
+    return [
+        Flag(f"Dataset {path.parent.name}", "", str(warning))
+        for path in sorted(folder.glob("*/card.json"))
+        for warning in read_json(path).get("warnings", [])
+    ]

@@ -10,6 +10,7 @@ import hashlib
 import math
 import os
 import platform
+import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -48,7 +49,7 @@ def build(study_folder: Path, config: dict[str, Any], out: Path) -> None:
         config: the resolved config.
         out: ``manifest.json``.
     """
-    stages = stage_costs(study_folder / "benchmarks")
+    stages = stage_costs(study_folder)
     write_json(
         out,
         {
@@ -111,28 +112,45 @@ def devices(study_folder: Path, asked: str) -> list[str]:
     return sorted(device for device in recorded if device) or [asked]
 
 
-def stage_costs(folder: Path) -> list[dict[str, Any]]:
+def stage_costs(study_folder: Path) -> list[dict[str, Any]]:
     """Cost of each stage (rule): jobs, wall and core seconds summed over them, and the largest memory of one.
 
-    Snakemake cannot measure the cores of jobs under about half a second and leaves a dash or NA; such a job
-    counts with its wall time, an upper bound for one thread.
+    Snakemake samples a running job, at long intervals once it is old, so its core time and memory are those of
+    the last sample. Each job's own log says what it took to the end; the larger of the two numbers counts.
     """
+    folder = study_folder / "benchmarks"
+    rows: dict[str, list[dict[str, str]]] = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        stage = path.relative_to(folder).parts[0].removesuffix(".tsv")
+        rows.setdefault(stage, []).extend(_rows(path))
+    logged = logged_costs(study_folder / "logs")
     stages = []
-    for stage in sorted(path for path in folder.glob("*") if path.is_dir()):
-        rows = [row for path in sorted(stage.rglob("*.tsv")) for row in _rows(path)]
-        if not rows:
-            continue
-        memory = [value for row in rows if (value := _number(row.get("max_rss"))) is not None]
+    for stage, jobs in rows.items():
+        own = logged.get(stage, [])
+        memory = [*(_number(job.get("max_rss")) or 0.0 for job in jobs), *(one[1] for one in own)]
+        sampled_s = sum(_number(job.get("cpu_time")) or 0.0 for job in jobs)
         stages.append(
             {
-                "stage": stage.name,
-                "jobs": len(rows),
-                "wall_s": round(sum(_wall_s(row) for row in rows), 2),
-                "core_s": round(sum(_core_s(row) for row in rows), 2),
-                "max_memory_MB": round(max(memory), 1) if memory else None,
+                "stage": stage,
+                "jobs": len(jobs),
+                "wall_s": round(sum(_wall_s(job) for job in jobs), 2),
+                "core_s": round(max(sampled_s, sum(one[0] for one in own)), 2),
+                "max_memory_MB": round(max(memory), 1) if any(memory) else None,
             }
         )
     return stages
+
+
+_COST_LINE = re.compile(r" (\w+) took [\d.]+ s of wall time, ([\d.]+) s of core time and (\d+) MB$", re.MULTILINE)
+
+
+def logged_costs(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """Core seconds and memory in MB of each job by stage, as the jobs' logs say (see ``longhot.job``)."""
+    costs: dict[str, list[tuple[float, float]]] = {}
+    for path in sorted(folder.rglob("*.log")):
+        for stage, core_s, memory_MB in _COST_LINE.findall(path.read_text(encoding="utf-8", errors="replace")):
+            costs.setdefault(stage, []).append((float(core_s), float(memory_MB)))
+    return costs
 
 
 def total_cost(folder: Path, stages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -174,14 +192,9 @@ def _wall_s(row: dict[str, str]) -> float:
     return _number(row.get("s")) or 0.0
 
 
-def _core_s(row: dict[str, str]) -> float:
-    core = _number(row.get("cpu_time"))
-    return _wall_s(row) if core is None else core
-
-
 def duration_text(seconds: float) -> str:
     """A duration as a reader wants it: ``4.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

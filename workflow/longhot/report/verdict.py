@@ -98,7 +98,12 @@ def mean_errors(curves: pd.DataFrame) -> pd.DataFrame:
 
 def is_false(value: object) -> bool:
     """Whether a cell of a table says no; an empty cell does not."""
-    return value is False or value is np.False_ or str(value).strip().lower() in ("false", "0", "no")
+    return str(value).strip().lower() in ("false", "0", "0.0", "no")
+
+
+def is_true(value: object) -> bool:
+    """Whether a cell of a table says yes."""
+    return str(value).strip().lower() in ("true", "1", "1.0", "yes")
 
 
 def number(value: float) -> str:

@@ -1,0 +1,387 @@
+"""The report: one HTML file that opens offline, built from the files that a study left."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from longhot.config import REFERENCE_MODEL
+from longhot.files import read_json, write_text
+from longhot.report.columns import Column, column
+from longhot.report.flags import card_flags, flags
+from longhot.report.manifest import duration_text
+from longhot.report.verdict import (
+    BASELINE_FAMILY,
+    Sentence,
+    is_true,
+    main_test_set,
+    mean_errors,
+    number,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CAPTIONS = Path(__file__).resolve().parents[2] / "report"
+"""Captions of figures and tables, shared with ``snakemake --report``."""
+MOST_ROWS = 200
+"""Rows of a table that the page shows; the rest is in the CSV file."""
+
+FIGURES = {
+    "learning_curves": "Test error against number of training frames on logarithmic axes, one line for each model.",
+    "robustness": "Static and MD force error against training size, and force error along the simulation time.",
+    "survival": "Share of trajectories that have not failed against simulation time, one line for each model.",
+}
+"""Figures in reading order, with the text that stands for them where they cannot be seen."""
+
+TABLES = {
+    "learning_curve_slopes": "Slopes of the learning curves",
+    "robustness": "Static error and MD error",
+    "survival": "Survival of trajectories",
+    "learning_curves": "Every fit and test set",
+    "stability": "Every trajectory",
+    "recheck": "Every rechecked frame",
+}
+"""Tables in reading order; others follow by name."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what is shown, what it sorts by, and a hint."""
+
+    text: str
+    key: str = ""
+    hint: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table as the page shows it."""
+
+    title: str
+    headings: list[Column]
+    rows: list[list[Cell]]
+    caption: str = ""
+    notes: list[str] = field(default_factory=list)
+    source: str = ""
+
+
+def build(study_folder: Path, config: dict[str, Any], out: Path) -> None:
+    """Write the report of a study.
+
+    Args:
+        study_folder: ``results/<study>`` with ``tables/``, ``figures/``, ``datasets/*/card.json``, ``manifest.json``.
+        config: the resolved config.
+        out: the HTML file.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    tables = read_tables(study_folder / "tables")
+    manifest = read_json(study_folder / "manifest.json")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    write_text(
+        out,
+        environment.get_template("page.html.j2").render(
+            study=config["study"],
+            date=datetime.datetime.fromtimestamp((study_folder / "manifest.json").stat().st_mtime).strftime("%Y-%m-%d"),
+            topics=by_topic(verdict(tables)),
+            flags=flags(tables) + card_flags(study_folder / "datasets"),
+            figures=figures(study_folder / "figures"),
+            overview=overview(tables),
+            tables=[table_view(name, tables[name]) for name in table_order(tables)],
+            cards=cards(study_folder / "datasets"),
+            settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100),
+            manifest=manifest,
+            stages=sorted(manifest["stages"], key=lambda stage: -stage["core_s"]),
+            duration=duration_text,
+        ),
+    )
+
+
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """All tables of a study by name."""
+    import pandas as pd
+
+    return {path.stem: pd.read_csv(path) for path in sorted(folder.glob("*.csv"))}
+
+
+def table_order(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """Names of the tables, the known ones first."""
+    return [name for name in TABLES if name in tables] + sorted(set(tables) - set(TABLES))
+
+
+def by_topic(sentences: list[Sentence]) -> dict[str, list[Sentence]]:
+    """Sentences under their topics, both in the order they came."""
+    topics: dict[str, list[Sentence]] = {}
+    for sentence in sentences:
+        topics.setdefault(sentence.topic, []).append(sentence)
+    return topics
+
+
+# --- figures ---
+
+
+def figures(folder: Path) -> list[dict[str, str]]:
+    """Inline SVG, title, and caption of each figure."""
+    paths = {path.stem: path for path in sorted(folder.glob("*.svg"))}
+    order = [name for name in FIGURES if name in paths] + sorted(set(paths) - set(FIGURES))
+    return [
+        {
+            "name": name,
+            "svg": inline_svg(paths[name].read_text(encoding="utf-8"), name, FIGURES.get(name, name.replace("_", " "))),
+            "caption": caption(name),
+        }
+        for name in order
+    ]
+
+
+def inline_svg(text: str, prefix: str, alternative: str) -> str:
+    """An SVG file as an element of a page: no prologue, ids of its own, a text alternative."""
+    from markupsafe import escape
+
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"""\bid=(["'])""", rf"id=\1{prefix}-", text)
+    text = re.sub(r"""(href=["']|url\()#""", rf"\1#{prefix}-", text)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(alternative)}"', 1)
+
+
+def caption(name: str) -> str:
+    """Caption of a figure or table as plain text; empty where there is none."""
+    path = CAPTIONS / f"{name}.rst"
+    return " ".join(path.read_text(encoding="utf-8").split()) if path.exists() else ""
+
+
+# --- tables ---
+
+
+def cell(value: Any, heading: Column) -> Cell:
+    """One value of a table as text; an empty cell says why it may be empty."""
+    import pandas as pd
+
+    if value is None or pd.isna(value):
+        return Cell("–", "", heading.empty, "empty")
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return Cell("yes" if value else "no", str(value), style="" if value else "flagged")
+    if isinstance(value, str):
+        return Cell(value.replace("_", " ") if heading.label in ("outcome", "label") else value, value)
+    text = f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e7 else number(float(value))
+    return Cell(text.replace("-", "−"), repr(float(value)), style="number")
+
+
+def table_view(name: str, table: pd.DataFrame) -> TableView:
+    """A table from its file: at most ``MOST_ROWS`` rows, columns that are empty throughout left out."""
+    shown = table.dropna(axis="columns", how="all")
+    headings = [column(str(one)) for one in shown]
+    rows = [
+        [cell(value, heading) for value, heading in zip(row, headings, strict=True)]
+        for row in shown.head(MOST_ROWS).itertuples(index=False, name=None)
+    ]
+    hints = {
+        f"Empty under {heading.label}: {heading.empty}"
+        for row in rows
+        for one, heading in zip(row, headings, strict=True)
+        if one.style == "empty" and heading.empty
+    }
+    notes = sorted(hints)
+    if len(table) > MOST_ROWS:
+        notes.append(f"The first {MOST_ROWS} of {len(table)} rows; the file has all.")
+    if dropped := [column(str(one)).label for one in table if one not in shown]:
+        notes.append(f"Empty throughout and left out: {', '.join(dropped)}.")
+    title = TABLES.get(name, name.replace("_", " ").capitalize())
+    return TableView(title, headings, rows, caption(name), notes, f"tables/{name}.csv")
+
+
+def overview(tables: dict[str, pd.DataFrame]) -> list[TableView]:
+    """The tables that a reader wants first: errors by training size, survival by temperature, error in MD."""
+    views = []
+    curves = tables.get("learning_curves")
+    if curves is not None and len(curves):
+        for _, of_dataset in curves.groupby("dataset", sort=False):
+            views += error_overview(of_dataset, tables.get("learning_curve_slopes"))
+    survival = tables.get("survival")
+    if survival is not None and len(survival):
+        views += [survival_overview(of_dataset) for _, of_dataset in survival.groupby("dataset", sort=False)]
+    recheck = tables.get("recheck")
+    if recheck is not None and len(recheck):
+        views.append(recheck_overview(recheck))
+    return views
+
+
+def error_overview(curves: pd.DataFrame, slopes: pd.DataFrame | None) -> list[TableView]:
+    """Force error by model (rows) and training size (columns), one table for each test set of one dataset."""
+    errors = mean_errors(curves)
+    sets = list(errors["test_set"].unique())
+    first = main_test_set(sets)
+    dataset = errors["dataset"].iloc[0]
+    views = []
+    for test_set in [first, *[one for one in sets if one != first]]:
+        rows_of_set = errors[errors["test_set"] == test_set]
+        sizes = sorted(rows_of_set["train_size"].unique())
+        smallest = rows_of_set[rows_of_set["family"] != BASELINE_FAMILY].groupby("train_size")["mean"].min()
+        rows = []
+        for model, group in rows_of_set.groupby("model", sort=False):
+            by_size = {row["train_size"]: row for _, row in group.iterrows()}
+            cells = [_error_cell(by_size.get(size), smallest.get(size)) for size in sizes]
+            rows.append([Cell(str(model), str(model)), *cells, _slope_cell(slopes, dataset, str(model), test_set)])
+        notes = ["Mean over seeds, in brackets the smallest and largest; the smallest learned error at each N is bold."]
+        if (rows_of_set["unconverged"] > 0).any():
+            notes.append("* a fit had not converged.")
+        headings = [Column("model"), *[Column(f"N = {size}", "meV/Å") for size in sizes]]
+        headings.append(Column("slope s", meaning="Error ∝ N^s, with its 95 % interval"))
+        title = f"Force error on {dataset}, test set {test_set}"
+        views.append(TableView(title, headings, rows, notes=notes, source="tables/learning_curves.csv"))
+    return views
+
+
+def _error_cell(row: pd.Series | None, smallest: float | None) -> Cell:
+    if row is None or row["mean"] != row["mean"]:
+        return Cell("–", "", "No fit, or no number.", "empty")
+    text = number(row["mean"])
+    if row["seeds"] > 1 and row["low"] < row["high"]:
+        text += f" ({number(row['low'])}–{number(row['high'])})"
+    text += "*" if row["unconverged"] else ""
+    best = row["family"] != BASELINE_FAMILY and row["mean"] == smallest
+    return Cell(text, repr(float(row["mean"])), style="number best" if best else "number")
+
+
+def _slope_cell(slopes: pd.DataFrame | None, dataset: str, model: str, test_set: str) -> Cell:
+    if slopes is not None:
+        mine = slopes[(slopes["dataset"] == dataset) & (slopes["model"] == model) & (slopes["test_set"] == test_set)]
+        if "quantity" in mine:
+            mine = mine[mine["quantity"].astype(str).str.contains("force")]
+        mine = mine.dropna(subset=["slope"])
+        if len(mine):
+            row = mine.iloc[0]
+            text = f"{row['slope']:.2f} ({row['slope_ci_low']:.2f} to {row['slope_ci_high']:.2f})"
+            return Cell(text.replace("-", "−"), repr(float(row["slope"])), style="number")
+    return Cell("–", "", "No slope: too few training sizes, or an error that does not depend on N.", "empty")
+
+
+def survival_overview(survival: pd.DataFrame) -> TableView:
+    """Surviving trajectories by model and training size (rows) and temperature (columns) of one dataset."""
+    temperatures = sorted(survival["temperature_K"].unique())
+    rows = []
+    for (model, size), group in survival.groupby(["model", "train_size"], sort=False, dropna=False):
+        by_temperature = {row["temperature_K"]: row for _, row in group.iterrows()}
+        name = "control: the reference method" if model == REFERENCE_MODEL else str(model)
+        size_cell = Cell("–", "0", "Needs no training.", "empty") if not size else cell(size, column("train_size"))
+        rows.append([Cell(name, name), size_cell, *[_survival_cell(by_temperature.get(one)) for one in temperatures]])
+    rows.sort(key=lambda row: not row[0].text.startswith("control"))
+    headings = [Column("model"), column("train_size"), *[Column(f"{one:g} K") for one in temperatures]]
+    notes = ["Trajectories that did not fail, of all; in brackets the 95 % interval of the survival."]
+    title = f"Survival in MD on {survival['dataset'].iloc[0]}"
+    return TableView(title, headings, rows, notes=notes, source="tables/survival.csv")
+
+
+def _survival_cell(row: pd.Series | None) -> Cell:
+    if row is None:
+        return Cell("–", "", "Not run.", "empty")
+    kept = int(row["n_replicas"] - row["n_failed"])
+    text = f"{kept} of {int(row['n_replicas'])}"
+    if row["ci_low"] == row["ci_low"]:
+        text += f" ({row['ci_low']:.0%} to {row['ci_high']:.0%})"
+    return Cell(text.replace("%", " %"), repr(float(row["survival_at_end"])), style="number")
+
+
+def recheck_overview(recheck: pd.DataFrame) -> TableView:
+    """Force error on visited frames: how many, median, 95th percentile, largest, and just before failures, by run."""
+    keys = ["dataset", "model", "train_size", "temperature_K"]
+    rows = []
+    for key, group in recheck[recheck["model"] != REFERENCE_MODEL].groupby(keys, sort=False):
+        late = group["before_failure"].map(is_true)
+        spread, before = (group[mask]["force_mae_meV_per_A"].dropna() for mask in (~late, late))
+        values = [spread.median(), spread.quantile(0.95), spread.max(), before.median()]
+        empty = Column("", empty="No such frame.")
+        rows.append(
+            [cell(value, column(name)) for name, value in zip(keys, key, strict=True)]
+            + [cell(len(group), empty), cell(int((group["reference_status"] != "ok").sum()), empty)]
+            + [cell(value, empty) for value in values]
+        )
+    headings = [column(one) for one in (*keys, "n_rechecked", "n_reference_failed")]
+    headings += [Column(label, "meV/Å") for label in ("median", "95th percentile", "largest", "before failures")]
+    notes = [
+        "Mean absolute force error of single frames that the model visited, recomputed by the reference method. The "
+        "first three columns are over frames spread evenly in time, the last is the median just before failures."
+    ]
+    return TableView(
+        "Force error on the frames visited in MD", headings, rows, notes=notes, source="tables/recheck.csv"
+    )
+
+
+# --- dataset cards ---
+
+LEFT_OUT = ("config", "warnings")
+"""Parts of a card that stand elsewhere on the page: under the settings, and under the reservations."""
+
+
+def cards(folder: Path) -> list[dict[str, Any]]:
+    """Each dataset's card: its name, pairs of key and text, and tables of what repeats."""
+    found = []
+    for path in sorted(folder.glob("*/card.json")):
+        content = {key: value for key, value in read_json(path).items() if key not in LEFT_OUT}
+        pairs: list[tuple[str, str]] = []
+        views: list[TableView] = []
+        _sort_card(content, "", pairs, views)
+        found.append({"name": path.parent.name, "pairs": pairs, "tables": views})
+    return found
+
+
+def _sort_card(content: dict[str, Any], prefix: str, pairs: list[tuple[str, str]], views: list[TableView]) -> None:
+    """Append every leaf of nested mappings to ``pairs``, and every set of alike mappings to ``views``."""
+    for key, value in content.items():
+        name = f"{prefix} {key}".strip().replace("_", " ")
+        alike = list(value.values()) if isinstance(value, dict) else value
+        if isinstance(alike, list) and len(alike) > 1 and all(isinstance(one, dict) for one in alike):
+            names = list(value) if isinstance(value, dict) else None
+            views.append(_card_table(name, alike, names))
+        elif isinstance(value, dict):
+            _sort_card(value, name, pairs, views)
+        else:
+            pairs.append((name, _leaf(value)))
+
+
+def _card_table(title: str, records: list[dict[str, Any]], names: list[str] | None) -> TableView:
+    keys = list(dict.fromkeys(key for record in records for key in record))
+    headings = [Column("name")] if names else []
+    rows = []
+    for place, record in enumerate(records):
+        first = [Cell(names[place], names[place])] if names else []
+        rows.append([*first, *(_card_cell(record.get(key), column(key)) for key in keys)])
+    return TableView(title.capitalize(), [*headings, *(column(key) for key in keys)], rows)
+
+
+def _card_cell(value: Any, heading: Column) -> Cell:
+    return Cell(_leaf(value)) if isinstance(value, list | dict) else cell(value, heading)
+
+
+def _leaf(value: Any) -> str:
+    match value:
+        case None:
+            return "not stated"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.6g}"
+        case [] | {}:
+            return "none"
+        case dict():
+            return ", ".join(f"{key}: {_leaf(one)}" for key, one in value.items())
+        case [list() | dict(), *_]:
+            return f"{len(value)} entries, in card.json"
+        case list():
+            return ", ".join(_leaf(one) for one in value)
+    return str(value)

@@ -1,0 +1,14 @@
+"""Rule report: write the page that holds the study's verdict, figures and tables."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longhot.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake):
+    from longhot.report import page
+
+    page.build(Path(snakemake.params.study_folder), snakemake.params.config, Path(snakemake.output[0]))
