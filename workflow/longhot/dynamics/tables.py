@@ -73,13 +73,13 @@ def kaplan_meier(durations_ps: np.ndarray, is_failure: np.ndarray) -> pd.DataFra
     from lifelines import KaplanMeierFitter
 
     fitter = KaplanMeierFitter(alpha=_ALPHA).fit(durations_ps, is_failure)
-    survival = fitter.survival_function_.iloc[:, 0].to_numpy()
+    # Rounded, for a product of shares may miss 1/2 or 0 by the last bit.
+    survival = fitter.survival_function_.iloc[:, 0].to_numpy().round(12)
     low, high = fitter.confidence_interval_survival_function_.to_numpy().T
     at_risk = fitter.event_table["at_risk"].to_numpy()
     width = (_ALPHA / 2) ** (1 / np.maximum(at_risk, 1))
-    # Rounding leaves the last of many factors a little off 0 or 1.
-    low = np.where(survival > 1 - 1e-12, width, np.where(survival < 1e-12, 0.0, low))
-    high = np.where(survival > 1 - 1e-12, 1.0, np.where(survival < 1e-12, 1 - width[0], high))
+    low = np.where(survival == 1, width, np.where(survival == 0, 0.0, low))
+    high = np.where(survival == 1, 1.0, np.where(survival == 0, 1 - width[0], high))
     times = fitter.survival_function_.index.to_numpy()
     return pd.DataFrame({"time_ps": times, "survival": survival, "ci_low": low, "ci_high": high})
 
