@@ -181,7 +181,8 @@ def write_study(folder: Path, tables: dict[str, pd.DataFrame]) -> Path:
         (folder / part).mkdir(parents=True)
     for name, table in tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False)
-        (folder / "figures" / f"{name}.svg").write_text(SVG)
+        if name in page.FIGURES:
+            (folder / "figures" / f"{name}.svg").write_text(SVG)
     (folder / "datasets/ethanol/card.json").write_text(json.dumps(CARD))
     (folder / "models/a/fit.json").write_text(json.dumps({"device": "cpu"}))
     header = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
@@ -366,7 +367,7 @@ def test_flags_gather_every_reservation() -> None:
         "Fits of mace-L0-nu1 on ethanol that had not converged (N = 400)": "2 of 6",
         "Test frames of test (ethanol) for which mace-L0-nu1 gave no numbers": "4 of 304",
         "Slope of mace-L0-nu1 on ethanol, test": "2 points",
-        "MD of mace-L0-nu2 (N = 25) on ethanol at 300 K: timeout": "1 trajectories",
+        "MD of mace-L0-nu2 (N = 25) on ethanol at 300 K: timeout": "1 of 8 trajectories",
         "Control on ethanol at 300 K: overlap": "1 of 8 trajectories",
         "Frames of mace-L0-nu2 (N = 25) on ethanol at 1000 K, by the reference method: not converged": "5 of 16 frames",
     }

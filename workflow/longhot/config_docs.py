@@ -122,7 +122,7 @@ def readme() -> str:
         if name in PLUGINS:
             sections.append(_plugin_section(name, field))
         else:
-            (block,) = _blocks_in(field)
+            (block,) = blocks_in(field)
             needed = "" if field.is_required() else f" {field.description}"
             sections.append(f"### `{name}`\n\n{_first_paragraph(block)}{needed}\n\n{_tables(block, name)}")
     return "\n".join(section.rstrip("\n") + "\n" for section in sections)
@@ -146,7 +146,7 @@ def _tables(block: type[Block], path: str) -> str:
     for key, field in block.model_fields.items():
         cells = (f"`{key}`", type_text(properties[key]), _default_text(field), field.description or "")
         rows.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
-        for sub in _blocks_in(field):
+        for sub in blocks_in(field):
             inner.append(f"\n**`{path}.{key}`**: {_first_paragraph(sub)}\n\n{_tables(sub, f'{path}.{key}')}")
     return "\n".join(rows) + "\n" + "".join(inner)
 
@@ -166,7 +166,8 @@ def type_text(schema: dict[str, Any]) -> str:
         case "array":
             return f"list of {type_text(schema.get('items', {}))}"
         case "object":
-            return f"mapping from names to {type_text(schema.get('additionalProperties') or {})}"
+            values = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")]
+            return f"mapping from names to {type_text(next((one for one in values if isinstance(one, dict)), {}))}"
         case "integer" | "number" as kind:
             return kind + _limits_text(schema)
         case "string":
@@ -196,7 +197,7 @@ def _yaml_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _blocks_in(field: FieldInfo) -> list[type[Block]]:
+def blocks_in(field: FieldInfo) -> list[type[Block]]:
     """Block classes that a field's type holds, in whatever containers and unions."""
     found: list[type[Block]] = []
     waiting: list[Any] = [field.annotation]

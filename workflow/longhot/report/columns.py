@@ -14,14 +14,18 @@ class Column:
     meaning: str = ""
     empty: str = ""
     """Why a cell of this column may be empty."""
+    whole: bool = False
+    """Whether its numbers are counts or settings, shown without decimals where they have none."""
 
 
 NO_ORDER = "The family has no such order."
 NO_LABEL = "The reference method gave no label for the frame."
 
 COLUMNS = {
-    "max_L": Column("max L", meaning="Highest order of the equivariant messages", empty=NO_ORDER),
-    "correlation": Column("ν", meaning="Correlation order; the body order of one layer is ν + 1", empty=NO_ORDER),
+    "max_L": Column("max L", meaning="Highest order of the equivariant messages", empty=NO_ORDER, whole=True),
+    "correlation": Column(
+        "ν", meaning="Correlation order; the body order of one layer is ν + 1", empty=NO_ORDER, whole=True
+    ),
     "train_size": Column("N", "frames", "Training frames"),
     "energy_mae_meV_per_atom": Column("energy MAE", "meV/atom", "Mean absolute energy error"),
     "force_mae_meV_per_A": Column("force MAE", "meV/Å", "Mean absolute error of force components", NO_LABEL),
@@ -33,7 +37,7 @@ COLUMNS = {
     "slope_ci_low": Column("s, 2.5 %", empty="Too few points for an interval."),
     "slope_ci_high": Column("s, 97.5 %", empty="Too few points for an interval."),
     "n_points": Column("points", meaning="Fits that the slope goes through"),
-    "temperature_K": Column("T", "K", "Thermostat temperature"),
+    "temperature_K": Column("T", "K", "Thermostat temperature", whole=True),
     "failure_time_ps": Column("failed at", "ps", empty="The trajectory did not fail."),
     "simulated_ps": Column("simulated", "ps"),
     "wall_s": Column("wall time", "s"),
@@ -88,4 +92,4 @@ def column(name: str) -> Column:
     for suffix, unit in UNITS.items():
         if name.endswith(suffix):
             return Column(name.removesuffix(suffix).replace("_", " "), unit)
-    return Column(name.replace("_", " "))
+    return Column(name.removeprefix("n_").replace("_", " "), whole=name.startswith("n_"))

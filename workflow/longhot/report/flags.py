@@ -120,16 +120,15 @@ def unfinished_runs(outcomes: pd.DataFrame) -> list[Flag]:
         "timeout": "Stopped by the wall-time limit: counted as censored, neither survived nor failed.",
         "engine_error": "The engine itself failed: counted as a failure, the cause is in stability.csv.",
     }
-    keys = ["dataset", "model", "train_size", "temperature_K", "outcome"]
-    hit = outcomes[outcomes["outcome"].isin(list(reasons))]
-    return [
-        Flag(
-            f"MD of {model} (N = {size:g}) on {dataset} at {temperature:g} K: {outcome.replace('_', ' ')}",
-            f"{len(group)} trajectories",
-            reasons[outcome],
-        )
-        for (dataset, model, size, temperature, outcome), group in hit.groupby(keys, sort=False)
-    ]
+    found = []
+    for key, group in outcomes.groupby(["dataset", "model", "train_size", "temperature_K"], sort=False):
+        dataset, model, size, temperature = key
+        for outcome, why in reasons.items():
+            hit = int((group["outcome"] == outcome).sum())
+            if hit:
+                what = f"MD of {model} (N = {size:g}) on {dataset} at {temperature:g} K: {outcome.replace('_', ' ')}"
+                found.append(Flag(what, f"{hit} of {len(group)} trajectories", why))
+    return found
 
 
 def failing_control(outcomes: pd.DataFrame) -> list[Flag]:

@@ -33,6 +33,9 @@ CAPTIONS = Path(__file__).resolve().parents[2] / "report"
 MOST_ROWS = 200
 """Rows of a table that the page shows; the rest is in the CSV file."""
 
+LONG_TEXT = 40
+"""Characters from which on a cell may be broken into lines."""
+
 FIGURES = {
     "learning_curves": "Test error against number of training frames on logarithmic axes, one line for each model.",
     "robustness": "Static and MD force error against training size, and force error along the simulation time.",
@@ -92,6 +95,7 @@ def build(study_folder: Path, config: dict[str, Any], out: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["tie"] = tie
     write_text(
         out,
         environment.get_template("page.html.j2").render(
@@ -123,6 +127,11 @@ def table_order(tables: dict[str, pd.DataFrame]) -> list[str]:
     return [name for name in TABLES if name in tables] + sorted(set(tables) - set(TABLES))
 
 
+def tie(text: str) -> str:
+    """Hold numbers and what belongs to them on one line."""
+    return re.sub(r"(?<=[\dNLν=]) (?=(=|%|\d|meV|K\b|ps\b|frames\b|of \d))", "\u00a0", text)
+
+
 def by_topic(sentences: list[Sentence]) -> dict[str, list[Sentence]]:
     """Sentences under their topics, both in the order they came."""
     topics: dict[str, list[Sentence]] = {}
@@ -142,7 +151,7 @@ def figures(folder: Path) -> list[dict[str, str]]:
         {
             "name": name,
             "svg": inline_svg(paths[name].read_text(encoding="utf-8"), name, FIGURES.get(name, name.replace("_", " "))),
-            "caption": caption(name),
+            "caption": caption(name) or FIGURES.get(name) or name.replace("_", " ").capitalize() + ".",
         }
         for name in order
     ]
@@ -174,12 +183,16 @@ def cell(value: Any, heading: Column) -> Cell:
 
     if value is None or pd.isna(value):
         return Cell("–", "", heading.empty, "empty")
-    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
-        return Cell("yes" if value else "no", str(value), style="" if value else "flagged")
+    if type(value).__name__ in ("bool", "bool_"):
+        return Cell(
+            "yes" if value else "no", str(value), style="flagged" if heading.label == "converged" and not value else ""
+        )
     if isinstance(value, str):
-        return Cell(value.replace("_", " ") if heading.label in ("outcome", "label") else value, value)
-    text = f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e7 else number(float(value))
-    return Cell(text.replace("-", "−"), repr(float(value)), style="number")
+        text = value.replace("_", " ") if heading.label in ("outcome", "label") else value
+        return Cell(text, value, style="long" if len(text) > LONG_TEXT else "")
+    whole = isinstance(value, int) or (heading.whole and float(value).is_integer())
+    text = f"{value:.0f}" if whole else number(float(value))
+    return Cell(text.replace("-", "\u2212"), repr(float(value)), style="number")
 
 
 def table_view(name: str, table: pd.DataFrame) -> TableView:
@@ -215,6 +228,10 @@ def overview(tables: dict[str, pd.DataFrame]) -> list[TableView]:
     survival = tables.get("survival")
     if survival is not None and len(survival):
         views += [survival_overview(of_dataset) for _, of_dataset in survival.groupby("dataset", sort=False)]
+    robustness = tables.get("robustness")
+    if robustness is not None and len(robustness):
+        kept = [one for one in robustness if one not in ("n_replicas", "n_failed", "reason")]
+        views.append(table_view("robustness", robustness[robustness["model"] != REFERENCE_MODEL][kept]))
     recheck = tables.get("recheck")
     if recheck is not None and len(recheck):
         views.append(recheck_overview(recheck))
@@ -375,7 +392,7 @@ def _leaf(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return f"{value:.6g}"
+            return f"{value:.6g}".replace("-", "\u2212")
         case [] | {}:
             return "none"
         case dict():
