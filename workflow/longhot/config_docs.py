@@ -7,6 +7,7 @@ import types
 from pathlib import Path
 from typing import Any, get_args
 
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import models_json_schema
 
@@ -14,7 +15,7 @@ import longhot.datasets
 import longhot.models
 import longhot.references
 from longhot.block import Block, plugin, plugin_names
-from longhot.config import Study
+from longhot.config import Name, Study
 from longhot.files import write_text
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "config"
@@ -68,7 +69,7 @@ keys as you type when the first line of the file is `# yaml-language-server: $sc
 
 Every number carries its unit in the name of its key: `_K` kelvin, `_fs` and `_ps` femto- and picoseconds, `_s`
 seconds, `_A` angstrom, `_eV` electronvolt. A key without a default must be given. A question whose block is absent
-is not asked.
+is not asked. The keys of a block inside a block stand in the table under its path, once where several blocks share it.
 
 ## Example: your own frames
 
@@ -131,30 +132,47 @@ def readme() -> str:
 def _plugin_section(name: str, field: FieldInfo) -> str:
     _, selector = PLUGINS[name]
     parts = [f"### `{name}`\n\n{field.description}\n"]
+    told: set[type[Block]] = set()
     for choice, config in plugin_configs(name).items():
-        parts.append(
-            f"#### `{selector}: {choice}`\n\n{_first_paragraph(config)}\n\n{_tables(config, f'{name}.<name>')}"
-        )
+        head = f"#### `{selector}: {choice}`\n\n{_first_paragraph(config)}"
+        parts.append(f"{head}\n\n{_tables(config, f'{name}.<name>', selector, told)}")
     return "\n".join(parts)
 
 
-def _tables(block: type[Block], path: str) -> str:
-    """Table of a block's keys, then those of the blocks inside it, each under its path."""
+def _tables(block: type[Block], path: str, selector: str | None = None, told: set[type[Block]] | None = None) -> str:
+    """Table of a block's keys, then those of the blocks inside it, each under its path.
+
+    Args:
+        block: the class.
+        path: where the block stands in the file.
+        selector: the key that names the plugin; it heads the table and must be given.
+        told: blocks that have been described already; it grows.
+    """
+    told = set() if told is None else told
     properties = block.model_json_schema()["properties"]
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     inner = []
-    for key, field in block.model_fields.items():
-        cells = (f"`{key}`", type_text(properties[key]), _default_text(field), field.description or "")
+    for key, field in sorted(block.model_fields.items(), key=lambda item: item[0] != selector):
+        default = "must be given" if key == selector else _default_text(field)
+        cells = (f"`{key}`", type_text(properties[key]), default, field.description or "")
         rows.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
         for sub in blocks_in(field):
-            inner.append(f"\n**`{path}.{key}`**: {_first_paragraph(sub)}\n\n{_tables(sub, f'{path}.{key}')}")
-    return "\n".join(rows) + "\n" + "".join(inner)
+            if sub not in told:
+                told.add(sub)
+                inner.append((sub, f"{path}.{key}"))
+    text = "\n".join(rows) + "\n"
+    return text + "".join(
+        f"\n**`{at}`**: {_first_paragraph(sub)}\n\n{_tables(sub, at, None, told)}" for sub, at in inner
+    )
+
+
+NAME_PATTERN = TypeAdapter(Name).json_schema()["pattern"]
 
 
 def type_text(schema: dict[str, Any]) -> str:
     """A JSON schema node in words, such as ``list of integer > 0``."""
     if "$ref" in schema:
-        return "block (below)"
+        return "block"
     if "anyOf" in schema:
         choices = [type_text(one) for one in schema["anyOf"] if one != {"type": "null"}]
         return " or ".join(choices) + (", or none" if {"type": "null"} in schema["anyOf"] else "")
@@ -171,7 +189,9 @@ def type_text(schema: dict[str, Any]) -> str:
         case "integer" | "number" as kind:
             return kind + _limits_text(schema)
         case "string":
-            return {"path": "path"}.get(schema.get("format", ""), "name" if schema.get("pattern") else "text")
+            return {"path": "path"}.get(
+                schema.get("format", ""), "name" if schema.get("pattern") == NAME_PATTERN else "text"
+            )
         case "boolean":
             return "`true`, `false`"
     return "any"
@@ -189,7 +209,10 @@ def _default_text(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is None:
         return "none"
-    return "its defaults" if isinstance(value, Block) else f"`{_yaml_text(value)}`"
+    if isinstance(value, Block):
+        value = value.model_dump(exclude_unset=True)
+        return f"`{_yaml_text(value)}`" if value else "its defaults"
+    return f"`{_yaml_text(value)}`"
 
 
 def _yaml_text(value: Any) -> str:
