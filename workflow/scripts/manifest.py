@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 with job(snakemake):
     from longhot.report import manifest
 
-    manifest.build(Path(snakemake.params.study_folder), snakemake.params.config, Path(snakemake.output[0]))
+    manifest.build(Path(snakemake.output[0]).parent, snakemake.params.config, Path(snakemake.output[0]))

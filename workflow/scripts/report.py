@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 with job(snakemake):
     from longhot.report import page
 
-    page.build(Path(snakemake.params.study_folder), snakemake.params.config, Path(snakemake.output[0]))
+    page.build(Path(snakemake.output[0]).parents[1], snakemake.params.config, Path(snakemake.output[0]))
