@@ -147,3 +147,51 @@ def test_tables_are_written_from_the_files_of_all_runs(tmp_path: Path) -> None:
     assert robustness["n_rechecked"].tolist() == [1, 0]
     for path in paths.values():
         assert not {"nan", "inf"} & set(path.read_text().lower().replace("\n", ",").split(","))
+
+
+def drawn(tmp_path: Path, runs: pd.DataFrame, frames: pd.DataFrame) -> list[Path]:
+    from longhot.report.robustness_figures import draw
+
+    tables = {"stability": runs, "recheck": frames, "robustness": robustness_table(runs, frames, curves(), "test")}
+    for name, table in tables.items():
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    out = [tmp_path / name for name in ("r.svg", "r.png", "s.svg", "s.png")]
+    paths = [tmp_path / f"{name}.csv" for name in ("robustness", "recheck", "stability")]
+    draw(*paths, robustness=out[:2], survival=out[2:])
+    return out
+
+
+def test_figures_are_the_same_bytes_again(tmp_path: Path) -> None:
+    control = {"model": "reference", "train_size": 0}
+    runs = pd.concat(
+        [
+            stability(["overlap", "completed", "timeout"], [2.0, 10.0, 7.0]),
+            stability(["completed"] * 2, [10.0, 10.0], train_size=50),
+            stability(["completed"], [10.0], model="cheap", train_size=50),
+            stability(["completed"], [10.0], **control),
+        ],
+        ignore_index=True,
+    )
+    frames = pd.concat(
+        [
+            rechecked([7.0, 9.0, np.nan]),
+            rechecked([3.0, 4.0], train_size=50),
+            rechecked([30.0], model="cheap", train_size=50),
+            rechecked([0.0], **control),
+        ],
+        ignore_index=True,
+    )
+    frames["time_ps"] = np.arange(1.0, 1.0 + len(frames))
+    first = [path.read_bytes() for path in drawn(tmp_path, runs, frames)]
+    assert first == [path.read_bytes() for path in drawn(tmp_path, runs, frames)]
+    assert all(len(content) > 10_000 for content in first)
+
+
+@pytest.mark.parametrize("case", ["all_failed_at_once", "no_reference"])
+def test_figures_of_poor_tables_are_drawn(tmp_path: Path, case: str) -> None:
+    frames = rechecked([np.nan, np.nan])
+    runs = stability(["completed"] * 2, [10.0, 10.0])
+    if case == "all_failed_at_once":
+        runs, frames = stability(["nonfinite"] * 2, [0.0, 0.0]), frames.iloc[:0]
+    frames["time_ps"] = np.arange(1.0, 1.0 + len(frames))
+    assert all(path.stat().st_size > 1000 for path in drawn(tmp_path, runs, frames))

@@ -29,14 +29,8 @@ def concatenate(paths: Sequence[str | Path]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)
 
 
-def read(path: str | Path) -> pd.DataFrame:
-    """Read a table; empty fields of number columns become NaN."""
-    import pandas as pd
-
-    return pd.read_csv(path, keep_default_na=False, na_values={name: [""] for name in _NUMBERS})
-
-
 _NUMBERS = (
+    "time_ps",
     "failure_time_ps",
     "force_mae_meV_per_A",
     "energy_error_meV_per_atom",
@@ -49,6 +43,15 @@ _NUMBERS = (
     "md_force_mae_before_failure_meV_per_A",
     "error_ratio",
 )
+"""Columns of numbers that may be empty."""
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """Read a table; empty fields of number columns become NaN, those of text stay empty."""
+    import pandas as pd
+
+    table = pd.read_csv(path, keep_default_na=False, na_values={name: [""] for name in _NUMBERS})
+    return table.astype({name: float for name in _NUMBERS if name in table})
 
 
 def failed(stability: pd.DataFrame) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Rule robustness: gather outcomes and rechecks of all simulations in four tables."""
+"""Rule robustness_tables: gather outcomes and rechecks of all simulations in four tables."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ with job(snakemake):
     write_tables(
         snakemake.input.outcomes,
         snakemake.input.rechecks,
-        snakemake.input.learning_curves,
+        snakemake.input.curves,
         snakemake.params.start_set,
         stability=snakemake.output.stability,
         survival=snakemake.output.survival,
