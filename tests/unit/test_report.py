@@ -407,6 +407,17 @@ def test_overview_marks_the_smallest_error_and_unconverged_fits() -> None:
     assert hot.title.endswith("test_hot")
 
 
+def test_survival_overview_puts_the_control_first() -> None:
+    view = page.survival_overview(md_tables()["survival"].iloc[::-1])
+    assert view.rows[0][0].text.startswith("control")
+    assert [one.text for one in view.rows[-1]] == [
+        "mace-L0-nu2",
+        "25",
+        "8 of 8 (63 % to 100 %)",
+        "3 of 8 (9 % to 67 %)",
+    ]
+
+
 def test_column_headings_carry_units() -> None:
     assert column("force_mae_meV_per_A").unit == "meV/Å"
     assert (column("new_energy_eV").label, column("new_energy_eV").unit) == ("new energy", "eV")

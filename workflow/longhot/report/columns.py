@@ -26,7 +26,7 @@ COLUMNS = {
     "correlation": Column(
         "ν", meaning="Correlation order; the body order of one layer is ν + 1", empty=NO_ORDER, whole=True
     ),
-    "train_size": Column("N", "frames", "Training frames"),
+    "train_size": Column("N", "frames", "Training frames", whole=True),
     "energy_mae_meV_per_atom": Column("energy MAE", "meV/atom", "Mean absolute energy error"),
     "force_mae_meV_per_A": Column("force MAE", "meV/Å", "Mean absolute error of force components", NO_LABEL),
     "force_rmse_meV_per_A": Column("force RMSE", "meV/Å", "Root mean square error of force components"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import numbers
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,7 +191,7 @@ def cell(value: Any, heading: Column) -> Cell:
     if isinstance(value, str):
         text = value.replace("_", " ") if heading.label in ("outcome", "label") else value
         return Cell(text, value, style="long" if len(text) > LONG_TEXT else "")
-    whole = isinstance(value, int) or (heading.whole and float(value).is_integer())
+    whole = isinstance(value, numbers.Integral) or (heading.whole and float(value).is_integer())
     text = f"{value:.0f}" if whole else number(float(value))
     return Cell(text.replace("-", "\u2212"), repr(float(value)), style="number")
 
@@ -215,7 +216,7 @@ def table_view(name: str, table: pd.DataFrame) -> TableView:
     if dropped := [column(str(one)).label for one in table if one not in shown]:
         notes.append(f"Empty throughout and left out: {', '.join(dropped)}.")
     title = TABLES.get(name, name.replace("_", " ").capitalize())
-    return TableView(title, headings, rows, caption(name), notes, f"tables/{name}.csv")
+    return TableView(title, headings, rows, caption(f"{name}_table"), notes, f"tables/{name}.csv")
 
 
 def overview(tables: dict[str, pd.DataFrame]) -> list[TableView]:
