@@ -15,6 +15,7 @@ from longhot.report import manifest, page
 from longhot.report.columns import column
 from longhot.report.flags import flags
 from longhot.report.verdict import baseline, ladder, listed, mean_errors, number, scaling, verdict
+from longhot.report.views import MOST_ROWS, table_view
 
 CONFIG = {
     "study": {"name": "demo", "question": "Does <ethanol> survive?", "device": "cpu"},
@@ -384,13 +385,13 @@ def test_converged_is_read_from_text_too(tmp_path: Path) -> None:
 
 def test_long_tables_are_cut_and_say_so() -> None:
     recheck = pd.concat([md_tables()["recheck"]] * 4, ignore_index=True)
-    view = page.table_view("recheck", recheck)
-    assert len(view.rows) == page.MOST_ROWS
-    assert f"The first {page.MOST_ROWS} of {len(recheck)} rows; the file has all." in view.notes
+    view = table_view("recheck", recheck)
+    assert len(view.rows) == MOST_ROWS
+    assert f"The first {MOST_ROWS} of {len(recheck)} rows; the file has all." in view.notes
 
 
 def test_empty_cells_say_why() -> None:
-    view = page.table_view("stability", md_tables()["stability"])
+    view = table_view("stability", md_tables()["stability"])
     place = [heading.label for heading in view.headings].index("failed at")
     empty = [row[place] for row in view.rows if row[place].style == "empty"]
     assert {one.text for one in empty} == {"–"}

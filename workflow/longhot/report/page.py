@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import numbers
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ import yaml
 
 from longhot.config import REFERENCE_MODEL
 from longhot.files import read_json, write_text
+from longhot.report.cards import cards
 from longhot.report.columns import Column, column
 from longhot.report.flags import card_flags, flags
 from longhot.report.manifest import duration_text
@@ -25,17 +24,10 @@ from longhot.report.verdict import (
     number,
     verdict,
 )
+from longhot.report.views import TABLES, Cell, TableView, caption, cell, table_view
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CAPTIONS = Path(__file__).resolve().parents[2] / "report"
-"""Captions of figures and tables, shared with ``snakemake --report``."""
-MOST_ROWS = 200
-"""Rows of a table that the page shows; the rest is in the CSV file."""
-
-LONG_TEXT = 40
-"""Characters from which on a cell may be broken into lines."""
 
 FIGURES = {
     "learning_curves": "Test error against number of training frames on logarithmic axes, one line for each model.",
@@ -43,38 +35,6 @@ FIGURES = {
     "survival": "Share of trajectories that have not failed against simulation time, one line for each model.",
 }
 """Figures in reading order, with the text that stands for them where they cannot be seen."""
-
-TABLES = {
-    "learning_curve_slopes": "Slopes of the learning curves",
-    "robustness": "Static error and MD error",
-    "survival": "Survival of trajectories",
-    "learning_curves": "Every fit and test set",
-    "stability": "Every trajectory",
-    "recheck": "Every rechecked frame",
-}
-"""Tables in reading order; others follow by name."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell: what is shown, what it sorts by, and a hint."""
-
-    text: str
-    key: str = ""
-    hint: str = ""
-    style: str = ""
-
-
-@dataclass(frozen=True)
-class TableView:
-    """A table as the page shows it."""
-
-    title: str
-    headings: list[Column]
-    rows: list[list[Cell]]
-    caption: str = ""
-    notes: list[str] = field(default_factory=list)
-    source: str = ""
 
 
 def build(study_folder: Path, config: dict[str, Any], out: Path) -> None:
@@ -141,9 +101,6 @@ def by_topic(sentences: list[Sentence]) -> dict[str, list[Sentence]]:
     return topics
 
 
-# --- figures ---
-
-
 def figures(folder: Path) -> list[dict[str, str]]:
     """Inline SVG, title, and caption of each figure."""
     paths = {path.stem: path for path in sorted(folder.glob("*.svg"))}
@@ -167,56 +124,6 @@ def inline_svg(text: str, prefix: str, alternative: str) -> str:
     text = re.sub(r"""\bid=(["'])""", rf"id=\1{prefix}-", text)
     text = re.sub(r"""(href=["']|url\()#""", rf"\1#{prefix}-", text)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(alternative)}"', 1)
-
-
-def caption(name: str) -> str:
-    """Caption of a figure or table as plain text; empty where there is none."""
-    path = CAPTIONS / f"{name}.rst"
-    return " ".join(path.read_text(encoding="utf-8").split()) if path.exists() else ""
-
-
-# --- tables ---
-
-
-def cell(value: Any, heading: Column) -> Cell:
-    """One value of a table as text; an empty cell says why it may be empty."""
-    import pandas as pd
-
-    if value is None or pd.isna(value):
-        return Cell("–", "", heading.empty, "empty")
-    if type(value).__name__ in ("bool", "bool_"):
-        return Cell(
-            "yes" if value else "no", str(value), style="flagged" if heading.label == "converged" and not value else ""
-        )
-    if isinstance(value, str):
-        text = value.replace("_", " ") if heading.label in ("outcome", "label") else value
-        return Cell(text, value, style="long" if len(text) > LONG_TEXT else "")
-    whole = isinstance(value, numbers.Integral) or (heading.whole and float(value).is_integer())
-    text = f"{value:.0f}" if whole else number(float(value))
-    return Cell(text.replace("-", "\u2212"), repr(float(value)), style="number")
-
-
-def table_view(name: str, table: pd.DataFrame) -> TableView:
-    """A table from its file: at most ``MOST_ROWS`` rows, columns that are empty throughout left out."""
-    shown = table.dropna(axis="columns", how="all")
-    headings = [column(str(one)) for one in shown]
-    rows = [
-        [cell(value, heading) for value, heading in zip(row, headings, strict=True)]
-        for row in shown.head(MOST_ROWS).itertuples(index=False, name=None)
-    ]
-    hints = {
-        f"Empty under {heading.label}: {heading.empty}"
-        for row in rows
-        for one, heading in zip(row, headings, strict=True)
-        if one.style == "empty" and heading.empty
-    }
-    notes = sorted(hints)
-    if len(table) > MOST_ROWS:
-        notes.append(f"The first {MOST_ROWS} of {len(table)} rows; the file has all.")
-    if dropped := [column(str(one)).label for one in table if one not in shown]:
-        notes.append(f"Empty throughout and left out: {', '.join(dropped)}.")
-    title = TABLES.get(name, name.replace("_", " ").capitalize())
-    return TableView(title, headings, rows, caption(f"{name}_table"), notes, f"tables/{name}.csv")
 
 
 def overview(tables: dict[str, pd.DataFrame]) -> list[TableView]:
@@ -338,68 +245,3 @@ def recheck_overview(recheck: pd.DataFrame) -> TableView:
     return TableView(
         "Force error on the frames visited in MD", headings, rows, notes=notes, source="tables/recheck.csv"
     )
-
-
-# --- dataset cards ---
-
-LEFT_OUT = ("config", "warnings")
-"""Parts of a card that stand elsewhere on the page: under the settings, and under the reservations."""
-
-
-def cards(folder: Path) -> list[dict[str, Any]]:
-    """Each dataset's card: its name, pairs of key and text, and tables of what repeats."""
-    found = []
-    for path in sorted(folder.glob("*/card.json")):
-        content = {key: value for key, value in read_json(path).items() if key not in LEFT_OUT}
-        pairs: list[tuple[str, str]] = []
-        views: list[TableView] = []
-        _sort_card(content, "", pairs, views)
-        found.append({"name": path.parent.name, "pairs": pairs, "tables": views})
-    return found
-
-
-def _sort_card(content: dict[str, Any], prefix: str, pairs: list[tuple[str, str]], views: list[TableView]) -> None:
-    """Append every leaf of nested mappings to ``pairs``, and every set of alike mappings to ``views``."""
-    for key, value in content.items():
-        name = f"{prefix} {key}".strip().replace("_", " ")
-        alike = list(value.values()) if isinstance(value, dict) else value
-        if isinstance(alike, list) and len(alike) > 1 and all(isinstance(one, dict) for one in alike):
-            names = list(value) if isinstance(value, dict) else None
-            views.append(_card_table(name, alike, names))
-        elif isinstance(value, dict):
-            _sort_card(value, name, pairs, views)
-        else:
-            pairs.append((name, _leaf(value)))
-
-
-def _card_table(title: str, records: list[dict[str, Any]], names: list[str] | None) -> TableView:
-    keys = list(dict.fromkeys(key for record in records for key in record))
-    headings = [Column("name")] if names else []
-    rows = []
-    for place, record in enumerate(records):
-        first = [Cell(names[place], names[place])] if names else []
-        rows.append([*first, *(_card_cell(record.get(key), column(key)) for key in keys)])
-    return TableView(title.capitalize(), [*headings, *(column(key) for key in keys)], rows)
-
-
-def _card_cell(value: Any, heading: Column) -> Cell:
-    return Cell(_leaf(value)) if isinstance(value, list | dict) else cell(value, heading)
-
-
-def _leaf(value: Any) -> str:
-    match value:
-        case None:
-            return "not stated"
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.6g}".replace("-", "\u2212")
-        case [] | {}:
-            return "none"
-        case dict():
-            return ", ".join(f"{key}: {_leaf(one)}" for key, one in value.items())
-        case [list() | dict(), *_]:
-            return f"{len(value)} entries, in card.json"
-        case list():
-            return ", ".join(_leaf(one) for one in value)
-    return str(value)

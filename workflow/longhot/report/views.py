@@ -1,0 +1,101 @@
+"""Tables as the page shows them: cells with hints, headings with units, notes on what is empty."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longhot.report.columns import Column, column
+from longhot.report.verdict import number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CAPTIONS = Path(__file__).resolve().parents[2] / "report"
+"""Captions of figures and tables, shared with ``snakemake --report``."""
+MOST_ROWS = 200
+"""Rows of a table that the page shows; the rest is in the CSV file."""
+
+LONG_TEXT = 40
+"""Characters from which on a cell may be broken into lines."""
+
+TABLES = {
+    "learning_curve_slopes": "Slopes of the learning curves",
+    "robustness": "Static error and MD error",
+    "survival": "Survival of trajectories",
+    "learning_curves": "Every fit and test set",
+    "stability": "Every trajectory",
+    "recheck": "Every rechecked frame",
+}
+"""Tables in reading order; others follow by name."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what is shown, what it sorts by, and a hint."""
+
+    text: str
+    key: str = ""
+    hint: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table as the page shows it."""
+
+    title: str
+    headings: list[Column]
+    rows: list[list[Cell]]
+    caption: str = ""
+    notes: list[str] = field(default_factory=list)
+    source: str = ""
+
+
+def caption(name: str) -> str:
+    """Caption of a figure or table as plain text; empty where there is none."""
+    path = CAPTIONS / f"{name}.rst"
+    return " ".join(path.read_text(encoding="utf-8").split()) if path.exists() else ""
+
+
+def cell(value: Any, heading: Column) -> Cell:
+    """One value of a table as text; an empty cell says why it may be empty."""
+    import pandas as pd
+
+    if value is None or pd.isna(value):
+        return Cell("–", "", heading.empty, "empty")
+    if type(value).__name__ in ("bool", "bool_"):
+        return Cell(
+            "yes" if value else "no", str(value), style="flagged" if heading.label == "converged" and not value else ""
+        )
+    if isinstance(value, str):
+        text = value.replace("_", " ") if heading.label in ("outcome", "label") else value
+        return Cell(text, value, style="long" if len(text) > LONG_TEXT else "")
+    whole = isinstance(value, numbers.Integral) or (heading.whole and float(value).is_integer())
+    text = f"{value:.0f}" if whole else number(float(value))
+    return Cell(text.replace("-", "\u2212"), repr(float(value)), style="number")
+
+
+def table_view(name: str, table: pd.DataFrame) -> TableView:
+    """A table from its file: at most ``MOST_ROWS`` rows, columns that are empty throughout left out."""
+    shown = table.dropna(axis="columns", how="all")
+    headings = [column(str(one)) for one in shown]
+    rows = [
+        [cell(value, heading) for value, heading in zip(row, headings, strict=True)]
+        for row in shown.head(MOST_ROWS).itertuples(index=False, name=None)
+    ]
+    hints = {
+        f"Empty under {heading.label}: {heading.empty}"
+        for row in rows
+        for one, heading in zip(row, headings, strict=True)
+        if one.style == "empty" and heading.empty
+    }
+    notes = sorted(hints)
+    if len(table) > MOST_ROWS:
+        notes.append(f"The first {MOST_ROWS} of {len(table)} rows; the file has all.")
+    if dropped := [column(str(one)).label for one in table if one not in shown]:
+        notes.append(f"Empty throughout and left out: {', '.join(dropped)}.")
+    title = TABLES.get(name, name.replace("_", " ").capitalize())
+    return TableView(title, headings, rows, caption(f"{name}_table"), notes, f"tables/{name}.csv")
