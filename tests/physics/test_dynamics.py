@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase import units
+
 from longhot.dynamics.integrator import BLOCK_STEPS, Integrator, State, draw_noise, draw_velocities
 from longhot.potential import BatchResult
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import molecule
+from toy_potentials import Fault, Springs, ethanol
+
 from longhot.config import Protocol
 from longhot.dynamics.detectors import Detectors, temperature_limit_K
 from longhot.dynamics.engine import simulate
 from longhot.potential import BatchResult
-from toy_potentials import Fault, Springs, ethanol
 
 PROTOCOL = Protocol(temperatures_K=[300], replicas=2, duration_ps=0.1, frame_interval_fs=10)
 FAULTY, CALL = 1, 83

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
+
 from longhot.potential import BatchResult, Label
 
 Fault = Callable[[int, np.ndarray, BatchResult], BatchResult]

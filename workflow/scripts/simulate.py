@@ -15,9 +15,10 @@ with job(snakemake):
 
     folder, wildcards = Path(snakemake.input.model).parent, snakemake.wildcards
     protocol = Protocol.model_validate(snakemake.params.protocol)
+    cache = Path(snakemake.input.compiled[0]) if snakemake.input.get("compiled") else None
     weights = {path.name: files.sha256(path) for path in sorted(folder.glob("model.*"))}
     simulate(
-        models.load(folder, models.resolve_device(snakemake.params.device)),
+        models.load(folder, models.resolve_device(snakemake.params.device), cache),
         choose_starts(frames.read(snakemake.input.test), snakemake.params.start_set, protocol.replicas),
         protocol,
         float(wildcards.temperature),
