@@ -73,6 +73,7 @@ COLUMNS = {
 UNITS = {
     "_meV_per_atom": "meV/atom",
     "_meV_per_A": "meV/Å",
+    "_eV_per_atom": "eV/atom",
     "_eV_per_A": "eV/Å",
     "_meV": "meV",
     "_eV": "eV",
