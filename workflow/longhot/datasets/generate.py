@@ -50,9 +50,11 @@ class Config(DatasetBlock):
         0, description="So many of the pool's frames are displacements along normal modes in place of MD."
     )
     normal_mode_temperature_K: PositiveFloat = Field(500.0, description="Temperature of these displacements.")
-    time_step_fs: PositiveFloat = Field(0.5, description="Integration step.")
+    time_step_fs: PositiveFloat = Field(
+        1.0, description="Integration step; the integrator's positions are exact for harmonic bonds at any stable step."
+    )
     friction_per_ps: PositiveFloat = Field(10.0, description="Friction of the Langevin thermostat.")
-    sample_interval_fs: PositiveFloat = Field(25.0, description="Time between frames of a trajectory.")
+    sample_interval_fs: PositiveFloat = Field(40.0, description="Time between frames of a trajectory.")
     equilibration_fs: PositiveFloat = Field(1000.0, description="Time at the start that is thrown away.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of all random numbers.")
     isolated_atoms: IsolatedAtoms = Field(

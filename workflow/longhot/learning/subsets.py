@@ -28,7 +28,9 @@ def order(pool: Sequence[Atoms], strategy: str, seed: int, n: int) -> np.ndarray
         InputError: ``n`` exceeds the pool, or the strategy is unknown.
     """
     if n > len(pool):
-        raise InputError(f"training size {n} is larger than the pool of {len(pool)} frames: lower it or enlarge the pool")
+        raise InputError(
+            f"training size {n} is larger than the pool of {len(pool)} frames: lower it or enlarge the pool"
+        )
     generator = np.random.default_rng(seed)
     if strategy == "random":
         return generator.permutation(len(pool))[:n]

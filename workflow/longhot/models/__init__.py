@@ -3,7 +3,10 @@
 Each file gives a class ``Config`` (derived from ``ModelBlock``) and two functions::
 
     fit(config, task: FitTask) -> None      writes task.directory/{model.json, fit.json, history.csv, ...}
-    load(directory, device) -> Potential
+    load(directory, device, compile_cache=None) -> Potential
+
+A family that compiles its steps also gives ``compile_step(config, task, n_replicas)``, which fills
+``task.compile_cache``.
 """
 
 from __future__ import annotations
@@ -32,6 +35,10 @@ class ModelBlock(Block):
         """The models of this block by id; a family with a sweep gives several."""
         return {name: self}
 
+    def compiles(self, train_size: int) -> bool:
+        """Whether a fit of this size may read and fill a cache of compiled kernels."""
+        return False
+
 
 @dataclass(frozen=True)
 class FitTask:
@@ -49,14 +56,16 @@ class FitTask:
     """Folder of compiled kernels, shared by fits of the same shapes; None: run eagerly."""
 
 
-def load(directory: str | Path, device: str = "cpu") -> Potential:
+def load(directory: str | Path, device: str = "cpu", compile_cache: Path | None = None) -> Potential:
     """Load a fitted model of any family from the folder that its fit left.
+
+    With ``compile_cache`` a family that can compiles its MD batches, and keeps the kernels there.
 
     Raises:
         InputError: ``model.json`` names an unknown family.
     """
     family = read_json(Path(directory) / "model.json")["family"]
-    return plugin(longhot.models, family).load(Path(directory), device)
+    return plugin(longhot.models, family).load(Path(directory), device, compile_cache)
 
 
 def resolve_device(wanted: str) -> str:

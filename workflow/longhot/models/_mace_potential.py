@@ -16,6 +16,7 @@ from longhot.models.mace import Config
 from longhot.potential import BatchPotential, BatchResult, Label
 
 if TYPE_CHECKING:
+    import torch
     from ase import Atoms
 
 PREDICTION_BATCH = 20
@@ -69,22 +70,30 @@ class MacePotential:
 
     def batch(self, atoms: Atoms, n_replicas: int) -> BatchPotential:
         """A static all-pairs batch where the atoms allow it (compiled with a cache), else neighbour lists."""
-        if is_static([atoms]):
-            return StaticMaceBatch(self, atoms, n_replicas)
-        return NeighbourMaceBatch(self, atoms)
+        offset_eV = self.isolated_energy_eV(atoms)
+        if not is_static([atoms]):
+            return NeighbourMaceBatch(self.network(), self.builder, atoms, offset_eV)
+        compiled = self.compile_cache is not None
+        if self.compile_cache is not None:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.compile_cache.resolve())
+        return StaticMaceBatch(self.network(traceable=compiled), self.builder, atoms, n_replicas, compiled, offset_eV)
 
 
 class StaticMaceBatch:
     """Replicas of one small molecule: constant shapes, no neighbour list."""
 
-    def __init__(self, potential: MacePotential, atoms: Atoms, n_replicas: int) -> None:
-        compiled = potential.compile_cache is not None
-        if potential.compile_cache is not None:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(potential.compile_cache.resolve())
-        self.builder = potential.builder
-        self.offset_eV = potential.isolated_energy_eV(atoms)
-        self.graphs = self.builder.static(atoms, n_replicas)
-        self.evaluate = evaluator(potential.network(traceable=compiled), compiled, training=False)
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        builder: GraphBuilder,
+        atoms: Atoms,
+        n_replicas: int,
+        compiled: bool,
+        offset_eV: float = 0.0,
+    ) -> None:
+        self.builder, self.offset_eV = builder, offset_eV
+        self.graphs = builder.static(atoms, n_replicas)
+        self.evaluate = evaluator(network, compiled, training=False)
 
     def compute(self, positions_A: np.ndarray) -> BatchResult:
         """Energies and forces at ``positions_A``, shape (n_replicas, n_atoms, 3)."""
@@ -98,10 +107,9 @@ class StaticMaceBatch:
 class NeighbourMaceBatch:
     """Replicas of any atoms, periodic or not, with a neighbour list at every call."""
 
-    def __init__(self, potential: MacePotential, atoms: Atoms) -> None:
-        self.builder, self.atoms = potential.builder, atoms
-        self.offset_eV = potential.isolated_energy_eV(atoms)
-        self.evaluate = evaluator(potential.network(), compiled=False, training=False)
+    def __init__(self, network: torch.nn.Module, builder: GraphBuilder, atoms: Atoms, offset_eV: float) -> None:
+        self.builder, self.atoms, self.offset_eV = builder, atoms, offset_eV
+        self.evaluate = evaluator(network, compiled=False, training=False)
 
     def compute(self, positions_A: np.ndarray) -> BatchResult:
         """Energies and forces at ``positions_A``, shape (n_replicas, n_atoms, 3)."""

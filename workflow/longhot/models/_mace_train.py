@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STEPS_THAT_PAY_FOR_COMPILING = 1500
-"""A compile costs about as much as this many eager steps, and its cache serves further fits."""
 CONVERGED_FALL = 0.03
 """A fit whose validation error fell by more than this part over its last fifth is not converged."""
 CHECKPOINT_INTERVAL_S = 30.0
@@ -113,7 +111,7 @@ def statistics(train: list[Atoms], valid: list[Atoms], e0_eV: dict[str, float], 
     }
 
 
-def uses_compiled_steps(config: Config, static: bool, total_steps: int, has_cache: bool) -> bool:
+def uses_compiled_steps(config: Config, static: bool, train_size: int) -> bool:
     """Whether the fit compiles its step.
 
     Raises:
@@ -121,9 +119,7 @@ def uses_compiled_steps(config: Config, static: bool, total_steps: int, has_cach
     """
     if config.compile == "always" and not static:
         raise InputError("compile: always needs frames of one small molecule, use auto or never for this dataset")
-    if config.compile == "auto":
-        return static and has_cache and total_steps >= STEPS_THAT_PAY_FOR_COMPILING
-    return config.compile == "always"
+    return static and config.compiles(train_size)
 
 
 def parameter_groups(network: Any, weight_decay: float) -> list[dict[str, Any]]:
@@ -168,7 +164,7 @@ class Fit:
         self.config, self.task = config, task
         self.static = is_static(task.train + task.valid)
         self.total = config.total_steps(len(task.train))
-        self.compiled = uses_compiled_steps(config, self.static, self.total, task.compile_cache is not None)
+        self.compiled = uses_compiled_steps(config, self.static, len(task.train))
         if self.compiled and task.compile_cache is not None:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(task.compile_cache.resolve())
         self.numbers = sorted({int(number) for atoms in task.train for number in atoms.numbers})
@@ -376,20 +372,33 @@ def fit(config: Config, task: FitTask) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     task.directory.mkdir(parents=True, exist_ok=True)
     state = Fit(config, task)
-    logger.info(
-        "%d frames, %d steps, %s", len(task.train), state.total, "compiled" if state.compiled else "eager"
-    )
+    logger.info("%d frames, %d steps, %s", len(task.train), state.total, "compiled" if state.compiled else "eager")
     state.load_checkpoint()
     state.run()
     state.write()
     state.checkpoint.unlink(missing_ok=True)
 
 
-def compile_step(config: Config, task: FitTask) -> None:
-    """Fill the compile cache with the step that fits of ``config`` take, where they compile at all."""
+def compile_step(config: Config, task: FitTask, n_replicas: int) -> None:
+    """Fill the compile cache with the step that fits take, and with an MD batch of ``n_replicas``.
+
+    Does nothing where the fits run eagerly.
+    """
     import torch
+
+    from longhot.models._mace_potential import StaticMaceBatch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     state = Fit(config, task)
-    if state.compiled:
-        state.gradient_step()
+    if not state.compiled:
+        logger.info("these fits run eagerly, nothing to compile")
+        return
+    start = time.perf_counter()
+    state.gradient_step()
+    logger.info("compiled the training step in %.1f s", time.perf_counter() - start)
+    if n_replicas:
+        start, atoms = time.perf_counter(), task.valid[0]
+        network = build_network(config, state.numbers, state.statistics, traceable=True).to(task.device)
+        batch = StaticMaceBatch(network.requires_grad_(False), state.train.builder, atoms, n_replicas, compiled=True)
+        batch.compute(np.stack([atoms.positions] * n_replicas))
+        logger.info("compiled the MD batch of %d replicas in %.1f s", n_replicas, time.perf_counter() - start)

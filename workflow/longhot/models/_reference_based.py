@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from longhot import references
 from longhot.block import Block
 from longhot.files import write_json, write_text
-from longhot.models import FitTask, ModelBlock
+from longhot.models import ModelBlock
 
 
 class ReferenceBased(ModelBlock):
@@ -24,9 +24,8 @@ class ReferenceBased(ModelBlock):
     )
 
 
-def write_fit(task: FitTask, family: str, method: Block, shifts_eV: dict[str, float], started: float) -> None:
+def write_fit(directory: Path, family: str, method: Block, shifts_eV: dict[str, float], started: float) -> None:
     """Write model.json, fit.json and an empty history.csv; ``started`` by ``time.perf_counter``."""
-    directory = Path(task.directory)
     write_text(directory / "history.csv", "step,wall_s,valid_loss\n")
     write_json(
         directory / "fit.json",

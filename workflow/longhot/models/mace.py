@@ -29,6 +29,8 @@ class Sweep(Block):
 
 
 ID_PARTS = {"max_L": "L", "correlation": "nu", "channels": "c", "layers": "t", "r_max_A": "r"}
+STEPS_THAT_PAY_FOR_COMPILING = 1500
+"""A compile costs about as much as this many eager steps, and its cache serves further fits."""
 ALWAYS_IN_ID = ("max_L", "correlation")
 
 
@@ -55,7 +57,9 @@ class Config(ModelBlock):
     batch_size: PositiveInt = Field(5, description="Frames in a step; a smaller training set is one batch.")
     optimiser: Literal["adam", "adamw"] = Field("adam", description="Optimiser, with AMSGrad.")
     learning_rate: PositiveFloat = Field(0.01, description="Initial learning rate.")
-    schedule: Literal["cosine", "constant"] = Field("cosine", description="Cosine to zero at the last step, or constant.")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="Cosine to zero at the last step, or constant."
+    )
     weight_decay: NonNegativeFloat = Field(5e-7, description="Weight decay of products and linear layers.")
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.99, description="Decay of the exponential moving average of the weights; 0: none."
@@ -68,7 +72,9 @@ class Config(ModelBlock):
     compile: Literal["auto", "always", "never"] = Field(
         "auto", description="Compiled steps: `auto` where shapes are static and the fit is long enough to pay for it."
     )
-    sweep: list[Sweep] = Field([], description="Products of hyperparameters, each combination a model; their union is fitted.")
+    sweep: list[Sweep] = Field(
+        [], description="Products of hyperparameters, each combination a model; their union is fitted."
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -87,7 +93,9 @@ class Config(ModelBlock):
         if not products:
             return {name: self}
         shown = [
-            key for key in ID_PARTS if key in ALWAYS_IN_ID or len({p.get(key, getattr(self, key)) for p in products}) > 1
+            key
+            for key in ID_PARTS
+            if key in ALWAYS_IN_ID or len({p.get(key, getattr(self, key)) for p in products}) > 1
         ]
         found = {}
         for product in products:
@@ -103,6 +111,11 @@ class Config(ModelBlock):
         assert self.epochs is not None
         return self.epochs * (train_size // min(self.batch_size, train_size))
 
+    def compiles(self, train_size: int) -> bool:
+        """Whether a fit of this size compiles its step, where its shapes are static."""
+        long = self.total_steps(train_size) >= STEPS_THAT_PAY_FOR_COMPILING
+        return self.compile == "always" or (self.compile == "auto" and long)
+
 
 def fit(config: Config, task: FitTask) -> None:
     """Fit one model; see ``longhot.models``."""
@@ -111,8 +124,15 @@ def fit(config: Config, task: FitTask) -> None:
     run(config, task)
 
 
-def load(directory: Path, device: str) -> Potential:
+def load(directory: Path, device: str, compile_cache: Path | None = None) -> Potential:
     """Load a fitted model; see ``longhot.models``."""
     from longhot.models._mace_potential import MacePotential
 
-    return MacePotential(directory, device)
+    return MacePotential(directory, device, compile_cache)
+
+
+def compile_step(config: Config, task: FitTask, n_replicas: int) -> None:
+    """Compile the training step, and the MD batch of ``n_replicas`` where that is not 0."""
+    from longhot.models._mace_train import compile_step as run
+
+    run(config, task, n_replicas)

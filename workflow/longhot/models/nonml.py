@@ -62,7 +62,11 @@ def fit(config: Config, task: FitTask) -> None:
     elements = sorted({symbol for frame in used for symbol in frame.symbols})
     shifts_eV = np.linalg.lstsq(composition(used, elements), residual_eV, rcond=None)[0]
     write_fit(
-        task, config.family, config.reference_method, dict(zip(elements, shifts_eV.tolist(), strict=True)), started
+        task.directory,
+        config.family,
+        config.reference_method,
+        dict(zip(elements, shifts_eV.tolist(), strict=True)),
+        started,
     )
 
 
@@ -106,7 +110,7 @@ class ShiftedPotential:
         return ShiftedBatch(self._method.batch(atoms, n_replicas), self._shift_eV(atoms))
 
 
-def load(directory: Path, device: str = "cpu") -> ShiftedPotential:
+def load(directory: Path, device: str = "cpu", compile_cache: Path | None = None) -> ShiftedPotential:
     """The fitted baseline; it runs on the CPU, whatever ``device`` is."""
     model = read_json(Path(directory) / "model.json")
     return ShiftedPotential(references.parse(model["reference_method"]), model["shifts_eV"])

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from longhot.block import InputError
-from longhot.references._tight_binding import TightBinding
+from longhot.references._tight_binding import TightBinding, one_thread
 
 
 class Config(TightBinding):
@@ -26,7 +26,9 @@ def level(config: Config) -> str:
 def _calculator_class() -> Any:
     try:
         from ase.calculators.calculator import all_changes
-        from tblite.ase import TBLite
+
+        with one_thread():
+            from tblite.ase import TBLite
     except ImportError as error:
         raise InputError(f"reference method tblite: the package tblite is missing ({error}), install it") from None
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from longhot.block import InputError
-from longhot.references._tight_binding import TightBinding
+from longhot.references._tight_binding import TightBinding, one_thread
 
 
 class Config(TightBinding):
@@ -27,7 +27,9 @@ def _calculator_class() -> Any:
     try:
         from ase.calculators.calculator import CalculationFailed, all_changes
         from ase.calculators.calculator import InputError as CalculatorInputError
-        from xtb.ase.calculator import XTB
+
+        with one_thread():
+            from xtb.ase.calculator import XTB
     except ImportError as error:
         raise InputError(
             f"reference method xtb: the package xtb is missing ({error}), install it or use tblite"

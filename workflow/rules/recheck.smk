@@ -1,0 +1,89 @@
+rule recheck:
+    input:
+        frames=rules.simulate.output.frames,
+        outcomes=rules.simulate.output.outcomes,
+        model="results/{study}/models/{dataset}/{model}/n{size}/seed{seed}/model.json",
+        committee=lambda wildcards: plan.committee(STUDY, wildcards),
+        test=rules.dataset.output.test,
+    output:
+        "results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.csv",
+    log:
+        "results/{study}/logs/recheck/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.log",
+    benchmark:
+        "results/{study}/benchmarks/recheck/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.tsv"
+    conda:
+        "../../envs/mace.yaml"
+    params:
+        recheck=plan.recheck(STUDY),
+        reference_name=lambda wildcards: STUDY.recheck_reference(wildcards.dataset),
+        reference=lambda wildcards: plan.reference_block(STUDY, STUDY.recheck_reference(wildcards.dataset)),
+        start_set=plan.start_set(STUDY),
+        device=STUDY.study.device,
+        code=lambda wildcards: code_digest(
+            "recheck",
+            *plan.model_plugins(STUDY, wildcards.model),
+            *plan.reference_plugins(STUDY, STUDY.recheck_reference(wildcards.dataset)),
+        ),
+    script:
+        "../scripts/recheck.py"
+
+
+rule robustness_tables:
+    input:
+        outcomes=plan.paths(plan.SIMULATION + "/outcomes.csv", plan.simulations(STUDY)),
+        rechecks=plan.paths(plan.RECHECK, plan.simulations(STUDY)),
+        curves=rules.learning_curves_tables.output.curves,
+    output:
+        stability="results/{study}/tables/stability.csv",
+        survival="results/{study}/tables/survival.csv",
+        recheck="results/{study}/tables/recheck.csv",
+        robustness="results/{study}/tables/robustness.csv",
+    log:
+        "results/{study}/logs/robustness_tables.log",
+    benchmark:
+        "results/{study}/benchmarks/robustness_tables.tsv"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        start_set=plan.start_set(STUDY),
+        code=code_digest("robustness_tables"),
+    script:
+        "../scripts/robustness_tables.py"
+
+
+rule robustness_figures:
+    input:
+        stability=rules.robustness_tables.output.stability,
+        survival=rules.robustness_tables.output.survival,
+        recheck=rules.robustness_tables.output.recheck,
+        robustness=rules.robustness_tables.output.robustness,
+    output:
+        robustness=report(
+            "results/{study}/figures/robustness.svg",
+            caption="../report/robustness.rst",
+            category="Hot MD",
+            labels={"figure": "error on the potential's own MD"},
+        ),
+        robustness_png="results/{study}/figures/robustness.png",
+        survival=report(
+            "results/{study}/figures/survival.svg",
+            caption="../report/survival.rst",
+            category="Hot MD",
+            labels={"figure": "survival"},
+        ),
+        survival_png="results/{study}/figures/survival.png",
+    log:
+        "results/{study}/logs/robustness_figures.log",
+    benchmark:
+        "results/{study}/benchmarks/robustness_figures.tsv"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        code=code_digest("robustness_figures"),
+    script:
+        "../scripts/robustness_figures.py"
+
+
+rule robustness:
+    input:
+        plan.figure_paths(STUDY, "robustness"),

@@ -1,0 +1,134 @@
+rule compile_model:
+    input:
+        pool=rules.dataset.output.pool,
+        valid=rules.dataset.output.valid,
+        atomic_energies=rules.dataset.output.atomic_energies,
+        subset=lambda wildcards: plan.first_subset(STUDY, wildcards),
+    output:
+        directory("results/{study}/compiled/{dataset}/{model}"),
+    log:
+        "results/{study}/logs/compile_model/{dataset}/{model}.log",
+    benchmark:
+        "results/{study}/benchmarks/compile_model/{dataset}/{model}.tsv"
+    priority: 10
+    conda:
+        "../../envs/mace.yaml"
+    params:
+        model=lambda wildcards: MODEL_BLOCKS[wildcards.model],
+        device=STUDY.study.device,
+        md_replicas=lambda wildcards: plan.md_replicas_to_compile(STUDY, wildcards.dataset, wildcards.model),
+        code=lambda wildcards: code_digest("compile_model", *plan.model_plugins(STUDY, wildcards.model)),
+    script:
+        "../scripts/compile_model.py"
+
+
+rule fit:
+    input:
+        pool=rules.dataset.output.pool,
+        valid=rules.dataset.output.valid,
+        atomic_energies=rules.dataset.output.atomic_energies,
+        subset="results/{study}/subsets/{dataset}/seed{seed}/n{size}.json",
+        compiled=lambda wildcards: plan.compile_cache(STUDY, wildcards),
+    output:
+        model="results/{study}/models/{dataset}/{model}/n{size}/seed{seed}/model.json",
+        fit="results/{study}/models/{dataset}/{model}/n{size}/seed{seed}/fit.json",
+        history="results/{study}/models/{dataset}/{model}/n{size}/seed{seed}/history.csv",
+    log:
+        "results/{study}/logs/fit/{dataset}/{model}/n{size}/seed{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/fit/{dataset}/{model}/n{size}/seed{seed}.tsv"
+    wildcard_constraints:
+        model="|".join(map(re.escape, MODELS)) or "none",
+    conda:
+        "../../envs/mace.yaml"
+    params:
+        model=lambda wildcards: MODEL_BLOCKS[wildcards.model],
+        device=STUDY.study.device,
+        code=lambda wildcards: code_digest("fit", *plan.model_plugins(STUDY, wildcards.model)),
+    script:
+        "../scripts/fit.py"
+
+
+rule export:
+    input:
+        model="results/{study}/models/{dataset}/{model}/n{size}/seed{seed}/model.json",
+    output:
+        "results/{study}/exports/{dataset}/{model}/n{size}/seed{seed}/mace.model",
+    log:
+        "results/{study}/logs/export/{dataset}/{model}/n{size}/seed{seed}.log",
+    conda:
+        "../../envs/mace.yaml"
+    params:
+        code=code_digest("export"),
+    script:
+        "../scripts/export.py"
+
+
+rule predict:
+    # One job for all fits of a model: loading MACE takes longer than a prediction.
+    input:
+        models=lambda wildcards: plan.fits_of(STUDY, wildcards, "/model.json"),
+        test=rules.dataset.output.test,
+    output:
+        plan.predictions_of_model(STUDY),
+    log:
+        "results/{study}/logs/predict/{dataset}/{model}.log",
+    benchmark:
+        "results/{study}/benchmarks/predict/{dataset}/{model}.tsv"
+    conda:
+        "../../envs/mace.yaml"
+    params:
+        device=STUDY.study.device,
+        code=lambda wildcards: code_digest("predict", *plan.model_plugins(STUDY, wildcards.model)),
+    script:
+        "../scripts/predict.py"
+
+
+rule learning_curves_tables:
+    input:
+        predictions=plan.paths(plan.PREDICTION, plan.fits(STUDY)),
+        fits=plan.paths(plan.FIT + "/fit.json", plan.fits(STUDY)),
+    output:
+        curves="results/{study}/tables/learning_curves.csv",
+        slopes="results/{study}/tables/learning_curve_slopes.csv",
+    log:
+        "results/{study}/logs/learning_curves_tables.log",
+    benchmark:
+        "results/{study}/benchmarks/learning_curves_tables.tsv"
+    conda:
+        "../../envs/base.yaml"
+    params:
+        fits=plan.fits(STUDY),
+        models=MODEL_BLOCKS,
+        code=code_digest("learning_curves_tables"),
+    script:
+        "../scripts/learning_curves_tables.py"
+
+
+rule learning_curves_figure:
+    input:
+        curves=rules.learning_curves_tables.output.curves,
+        slopes=rules.learning_curves_tables.output.slopes,
+    output:
+        svg=report(
+            "results/{study}/figures/learning_curves.svg",
+            caption="../report/learning_curves.rst",
+            category="Learning curves",
+            labels={"figure": "error against training size"},
+        ),
+        png="results/{study}/figures/learning_curves.png",
+    log:
+        "results/{study}/logs/learning_curves_figure.log",
+    benchmark:
+        "results/{study}/benchmarks/learning_curves_figure.tsv"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        code=code_digest("learning_curves_figure"),
+    script:
+        "../scripts/learning_curves_figure.py"
+
+
+rule learning_curves:
+    input:
+        plan.figure_paths(STUDY, "learning_curves"),
