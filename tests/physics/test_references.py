@@ -109,6 +109,18 @@ def test_xtb_and_tblite_agree(hamiltonian):
         assert energies[0] == pytest.approx(energies[1], abs=CODE_ENERGY_TOLERANCE_EV)
 
 
+@pytest.mark.parametrize("hamiltonian", ["GFN2-xTB", "GFN1-xTB"])
+@pytest.mark.parametrize("name", ["H2O", "CH3OH", "CH3CH2OH", "C2H4", "CH4"])
+def test_forces_of_symmetric_molecules_along_the_axes(name, hamiltonian):
+    """The forces of xtb itself are wrong where atoms share a coordinate; its energies, and all of tblite, are right."""
+    atoms = molecule(name)
+    atoms.positions[1, 0] += 0.02
+    xtb, tblite = (
+        one(atoms, references.parse({"method": method, "hamiltonian": hamiltonian})) for method in ("xtb", "tblite")
+    )
+    np.testing.assert_allclose(xtb.forces_eV_per_A, tblite.forces_eV_per_A, atol=CODE_FORCE_TOLERANCE_EV_PER_A)
+
+
 @pytest.mark.parametrize("method", ["xtb", "tblite"])
 def test_published_energy_of_water(method):
     """GFN2-xTB of ASE's water, as tblite's manual gives it."""

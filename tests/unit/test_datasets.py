@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import molecule
+from scipy.signal import lfilter
 
 from longhot import datasets, files, frames, references
 from longhot.block import InputError
@@ -46,13 +47,16 @@ class Failing(Springs):
 
 
 def sampling(**changes) -> _md.Sampling:
-    return _md.Sampling(**{
-        "temperature_K": 400.0,
-        "time_step_fs": 1.0,
-        "friction_per_ps": 50.0,
-        "sample_interval_fs": 20.0,
-        "equilibration_fs": 100.0,
-    } | changes)
+    return _md.Sampling(
+        **{
+            "temperature_K": 400.0,
+            "time_step_fs": 1.0,
+            "friction_per_ps": 50.0,
+            "sample_interval_fs": 20.0,
+            "equilibration_fs": 100.0,
+        }
+        | changes
+    )
 
 
 def test_langevin_gives_the_variance_of_a_harmonic_well():
@@ -87,9 +91,7 @@ def test_a_reference_that_always_fails_ends_in_one_sentence():
 def test_statistical_inefficiency_of_an_autoregressive_series():
     """x_t = a x_(t-1) + noise has g = (1 + a) / (1 - a)."""
     generator = np.random.default_rng(0)
-    series = [0.0]
-    for _ in range(60_000):
-        series.append(0.8 * series[-1] + generator.normal())
+    series = lfilter([1.0], [1.0, -0.8], generator.normal(size=1_000_000))
     assert _md.statistical_inefficiency(series) == pytest.approx(9.0, rel=0.1)
     assert _md.statistical_inefficiency(generator.normal(size=10_000)) == pytest.approx(1.0, abs=0.1)
     assert _md.statistical_inefficiency(np.ones(5)) == 1.0
@@ -111,7 +113,9 @@ def test_normal_modes_of_water_have_its_frequencies():
     hessian = _modes.mass_weighted_hessian(atoms, references.ReferencePotential(XTB).batch(atoms, 1))
     eigenvalues = np.linalg.eigvalsh(hessian)
     assert (eigenvalues > _modes.SOFTEST_EV_PER_A2_U).sum() == 3
-    wavenumbers = np.sqrt(eigenvalues[-3:]) * units._hbar * 1e10 / units._e * np.sqrt(units._e / units._amu) / units.invcm
+    wavenumbers = (
+        np.sqrt(eigenvalues[-3:]) * units._hbar * 1e10 / units._e * np.sqrt(units._e / units._amu) / units.invcm
+    )
     np.testing.assert_allclose(wavenumbers, [1550, 3650, 3650], rtol=0.05)
 
 
@@ -186,7 +190,10 @@ def test_rmd17_from_the_published_archive(tmp_path):
     work = tmp_path / "work"
     ours, expected = rmd17.splits(config, None, work).test, rmd17.splits(direct, None, work).test
     np.testing.assert_array_equal([f.positions for f in ours], [f.positions for f in expected])
-    for molecule_name, sentence in ((None, "name one by the key `molecule`"), ("ethanol", "holds no rmd17_ethanol.npz")):
+    for molecule_name, sentence in (
+        (None, "name one by the key `molecule`"),
+        ("ethanol", "holds no rmd17_ethanol.npz"),
+    ):
         with pytest.raises(InputError, match=sentence):
             rmd17.splits(config.model_copy(update={"molecule": molecule_name}), None, work)
 
@@ -268,7 +275,9 @@ def test_download_is_checked_kept_and_tried_again(tmp_path, monkeypatch):
 def test_download_of_another_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("LONGHOT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
-    monkeypatch.setattr(_fetch, "_downloader", lambda: lambda url, output_file, pooch: Path(output_file).write_text("x"))
+    monkeypatch.setattr(
+        _fetch, "_downloader", lambda: lambda url, output_file, pooch: Path(output_file).write_text("x")
+    )
     with pytest.raises(InputError, match=r"example.org.*no download after 3 retries"):
         _fetch.local(_fetch.SourceFile(url="https://example.org/a.npz", sha256="0" * 64))
 

@@ -40,7 +40,7 @@ def test_seed_decides(strategy):
 
 def test_whole_pool_by_farthest_point_though_frames_repeat():
     made = pool(5)
-    made = made + [made[0].copy(), made[0].copy()]
+    made = [*made, made[0].copy(), made[0].copy()]
     assert sorted(subsets.order(made, "farthest_point", 0, 7).tolist()) == list(range(7))
 
 

@@ -15,7 +15,7 @@ from longhot.datasets._isolated import elements, fitted_eV
 if TYPE_CHECKING:
     from ase import Atoms
 
-FORCE_RMS_RANGE_EV_PER_A = (0.05, 15.0)
+FORCE_RMS_RANGE_EV_PER_A = (0.1, 15.0)
 """Root mean square of force components: 0.5 to 3 for molecules at 300 to 2000 K. The factor to kcal/mol
 is 23, to Hartree/Bohr 1/51, so that either unit leaves this range."""
 DISPLACEMENT_RANGE_A = (0.004, 0.3)

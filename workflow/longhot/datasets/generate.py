@@ -102,7 +102,10 @@ def splits(config: Config, reference: Block | None, workdir: Path) -> Splits:
         raise InputError("dataset: source `generate` needs the key `reference`, add it")
     atoms = _build(config)
     references.check_electrons(reference, atoms.numbers)
-    energies_eV, origin = resolve(config.isolated_atoms, elements([atoms]), reference)
+    # What is not fitted to the frames is looked up before hours of sampling.
+    known = None
+    if config.isolated_atoms.origin != "fit":
+        known = resolve(config.isolated_atoms, elements([atoms]), reference)
     start = relaxed(atoms, reference)
     sets: dict[str, list[Atoms]] = {name: [] for name in SETS}
     sampled = []
@@ -123,6 +126,7 @@ def splits(config: Config, reference: Block | None, workdir: Path) -> Splits:
         sets[task.set_name] += taken
     if config.n_normal_modes:
         sets["train_pool"] += _normal_mode_frames(config, reference, start)
+    energies_eV, origin = known or resolve(config.isolated_atoms, elements([atoms]), reference, sets["train_pool"])
     test = [frame for name in ("test", "test_hot") for frame in sets[name]]
     for frame in test:
         frame.info[frames.TEST_SET] = frame.info["trajectory"].rpartition("-")[0]
