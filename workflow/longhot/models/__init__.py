@@ -11,6 +11,7 @@ A family that compiles its steps also gives ``compile_step(config, task, n_repli
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -75,3 +76,12 @@ def resolve_device(wanted: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def peak_memory_MB(device: str) -> float:
+    """Peak memory of the process, or of its GPU."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from longhot.block import InputError
 from longhot.frames import same_atoms
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ Batch = dict[str, "torch.Tensor"]
 
 MAX_ATOMS_ALL_PAIRS = 32
 """Above this size most pairs lie beyond r_max, and a neighbour list is cheaper than static shapes."""
+MAX_ATOMS_ALL_DISTANCES = 500
+"""Up to this size a molecule's neighbours are found among all pairs."""
 
 
 def is_static(frames: Sequence[Atoms]) -> bool:
@@ -37,6 +40,14 @@ def all_pairs(n_atoms: int) -> np.ndarray:
 
 def neighbour_list(atoms: Atoms, r_max_A: float) -> tuple[np.ndarray, np.ndarray]:
     """Edges (2, n_edges) and integer cell shifts (n_edges, 3) of pairs closer than ``r_max_A``."""
+    if not atoms.pbc.any() and len(atoms) <= MAX_ATOMS_ALL_DISTANCES:
+        # A cell list of a molecule that flew apart takes seconds: it bins the vacuum.
+        vectors = atoms.positions[None] - atoms.positions[:, None]
+        # Not "<": a NaN position must spoil the energy, not lose its edges and go unseen.
+        near = ~(np.einsum("ijk,ijk->ij", vectors, vectors) >= r_max_A**2) & ~np.eye(len(atoms), dtype=bool)
+        edges = np.stack(np.nonzero(near))
+        return edges, np.zeros((edges.shape[1], 3))
+
     from mace.data.neighborhood import get_neighborhood
 
     edges, _, unit_shifts, _ = get_neighborhood(
@@ -103,11 +114,18 @@ class GraphBuilder:
         self, numbers: np.ndarray, sizes: list[int], edges: np.ndarray, unit_shifts: np.ndarray, cells: np.ndarray
     ) -> Batch:
         import torch
+        from ase.data import chemical_symbols
 
         def integers(array: np.ndarray) -> torch.Tensor:
             return torch.as_tensor(array, dtype=torch.int64, device=self.device)
 
         graph_of_node = np.repeat(np.arange(len(sizes)), sizes)
+        unknown = sorted(set(numbers.tolist()) - set(self.index))
+        if unknown:
+            raise InputError(
+                f"mace: the model was not fitted to {', '.join(chemical_symbols[number] for number in unknown)}, "
+                "which a frame holds: fit it to frames that hold every element"
+            )
         one_hot = np.eye(len(self.index))[[self.index[number] for number in numbers]]
         shifts = np.einsum("ei,eij->ej", unit_shifts, cells[graph_of_node[edges[0]]])
         return {

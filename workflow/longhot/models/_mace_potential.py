@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from longhot.block import InputError
 from longhot.files import read_json
 from longhot.models._mace_graphs import GraphBuilder, is_static
 from longhot.models._mace_net import build_network, evaluator, load_weights
@@ -48,22 +50,25 @@ class MacePotential:
         load_weights(network, self._weights)
         return network.to(self.device).requires_grad_(False)
 
+    @cached_property
+    def _eager(self) -> Callable[[dict[str, torch.Tensor]], Any]:
+        return evaluator(self.network(), compiled=False, training=False)
+
     def isolated_energy_eV(self, atoms: Atoms) -> float:
         """Sum of the isolated atoms' energies."""
         return sum(self.e0_eV[symbol] for symbol in atoms.symbols)
 
     def predict(self, frames: Sequence[Atoms]) -> list[Label]:
         """Energy and forces of each frame, eagerly, in batches with neighbour lists."""
-        evaluate = evaluator(self.network(), compiled=False, training=False)
         labels = []
         for first in range(0, len(frames), PREDICTION_BATCH):
             part = frames[first : first + PREDICTION_BATCH]
             graphs = self.builder.neighbours(part)
             graphs["positions"].requires_grad_(True)
-            energy, forces = (tensor.double().cpu().numpy() for tensor in evaluate(graphs))
+            energy, forces = (tensor.double().cpu().numpy() for tensor in self._eager(graphs))
             split = np.split(forces, np.cumsum([len(atoms) for atoms in part])[:-1])
             labels += [
-                Label(float(one) + self.isolated_energy_eV(atoms), force)
+                label_of(float(one) + self.isolated_energy_eV(atoms), force)
                 for one, force, atoms in zip(energy, split, part, strict=True)
             ]
         return labels
@@ -77,6 +82,14 @@ class MacePotential:
         if self.compile_cache is not None:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.compile_cache.resolve())
         return StaticMaceBatch(self.network(traceable=compiled), self.builder, atoms, n_replicas, compiled, offset_eV)
+
+
+def label_of(energy_eV: float, forces_eV_per_A: np.ndarray) -> Label:
+    """A label with its type: a fit that diverged, or a spoilt frame, gives no finite numbers."""
+    if np.isfinite(energy_eV) and np.isfinite(forces_eV_per_A).all():
+        return Label(energy_eV, forces_eV_per_A)
+    none = np.full_like(forces_eV_per_A, np.nan)
+    return Label(np.nan, none, "nonfinite", "the network gives an energy or a force that is NaN or infinite")
 
 
 class StaticMaceBatch:
@@ -113,16 +126,20 @@ class NeighbourMaceBatch:
 
     def compute(self, positions_A: np.ndarray) -> BatchResult:
         """Energies and forces at ``positions_A``, shape (n_replicas, n_atoms, 3)."""
+        # A neighbour list of NaN positions may hold anything, so no such replica goes into one.
+        lost = ~np.isfinite(positions_A).all(axis=(1, 2))
         frames = []
-        for positions in positions_A:
+        for positions, spoilt in zip(positions_A, lost, strict=True):
             frame = self.atoms.copy()
-            frame.positions = positions
+            if not spoilt:
+                frame.positions = positions
             frames.append(frame)
         graphs = self.builder.neighbours(frames)
         graphs["positions"].requires_grad_(True)
-        energy, forces = self.evaluate(graphs)
+        energy, forces = (tensor.double().cpu().numpy() for tensor in self.evaluate(graphs))
         return BatchResult(
-            energy.double().cpu().numpy() + self.offset_eV, forces.double().cpu().numpy().reshape(positions_A.shape)
+            np.where(lost, np.nan, energy + self.offset_eV),
+            np.where(lost[:, None, None], np.nan, forces.reshape(positions_A.shape)),
         )
 
 
@@ -130,11 +147,17 @@ def export(directory: Path, out: Path) -> None:
     """Write MACE's own ``.model`` file, for MACECalculator and for MACE's LAMMPS converters.
 
     The file is a pickle that PyTorch writes, as those programs expect; Longhot itself never reads it.
+
+    Raises:
+        InputError: the model is of another family.
     """
     import torch
 
     from longhot.files import atomic_path
 
+    family = read_json(directory / "model.json")["family"]
+    if family != "mace":
+        raise InputError(f"export: {directory} holds a model of the family {family}, only mace has a file of its own")
     potential = MacePotential(directory, "cpu")
     with atomic_path(out) as temporary:
         torch.save(potential.network(with_atomic_energies=True), temporary)

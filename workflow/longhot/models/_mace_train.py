@@ -13,7 +13,6 @@ import json
 import logging
 import math
 import os
-import resource
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ import numpy as np
 from longhot import frames as fr
 from longhot.block import InputError
 from longhot.files import atomic_path, write_json, write_text
+from longhot.models import FitTask, peak_memory_MB
 from longhot.models._mace_graphs import Batch, GraphBuilder, average_neighbours, is_static
 from longhot.models._mace_net import build_network, evaluator
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import torch
     from ase import Atoms
 
-    from longhot.models import FitTask
     from longhot.models.mace import Config
 
 logger = logging.getLogger(__name__)
@@ -124,18 +123,17 @@ def uses_compiled_steps(config: Config, static: bool, train_size: int) -> bool:
 
 def parameter_groups(network: Any, weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay for products and linear layers only, as in the MACE publication."""
-    decayed, plain = [], []
+    groups: dict[bool, list[Any]] = {True: [], False: []}
     for name, parameter in network.named_parameters():
         linear = name.startswith("interactions") and ("linear.weight" in name or "skip_tp_full.weight" in name)
-        (decayed if linear or name.startswith("products") else plain).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        groups[linear or name.startswith("products")].append(parameter)
+    return [{"params": groups[True], "weight_decay": weight_decay}, {"params": groups[False], "weight_decay": 0.0}]
 
 
 def learning_rate(config: Config, step: int, total_steps: int) -> float:
     """Learning rate of a step."""
-    if config.schedule == "constant":
-        return config.learning_rate
-    return 0.5 * config.learning_rate * (1 + math.cos(math.pi * step / total_steps))
+    cosine = 0.5 * (1 + math.cos(math.pi * step / total_steps))
+    return config.learning_rate * (cosine if config.schedule == "cosine" else 1.0)
 
 
 def batch_indices(n_frames: int, batch_size: int, seed: int, step: int) -> np.ndarray:
@@ -148,8 +146,10 @@ def batch_indices(n_frames: int, batch_size: int, seed: int, step: int) -> np.nd
 def is_converged(history: list[list[float]], total_steps: int) -> tuple[bool, str]:
     """Whether the validation force error had stopped falling; with the reason where it had not."""
     steps, maes = [row[0] for row in history], [row[2] for row in history]
+    if not np.isfinite(maes).all():
+        return False, "the validation force MAE became NaN or infinite: the fit diverged"
     before = float(np.interp(0.8 * total_steps, steps, maes))
-    fall = (before - maes[-1]) / before
+    fall = (before - maes[-1]) / before if before else 0.0
     if fall > CONVERGED_FALL:
         return False, f"validation force MAE still fell by {100 * fall:.1f} % over the last fifth of the steps"
     return True, ""
@@ -160,6 +160,7 @@ class Fit:
 
     def __init__(self, config: Config, task: FitTask) -> None:
         import torch
+        from ase.data import atomic_numbers
 
         self.config, self.task = config, task
         self.static = is_static(task.train + task.valid)
@@ -167,7 +168,8 @@ class Fit:
         self.compiled = uses_compiled_steps(config, self.static, len(task.train))
         if self.compiled and task.compile_cache is not None:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(task.compile_cache.resolve())
-        self.numbers = sorted({int(number) for atoms in task.train for number in atoms.numbers})
+        # Not only the training set's: a small one may lack an element that other frames hold.
+        self.numbers = sorted(atomic_numbers[symbol] for symbol in task.atomic_energies_eV)
         builder = GraphBuilder(self.numbers, config.r_max_A, getattr(torch, config.dtype), task.device)
         self.statistics = statistics(task.train, task.valid, task.atomic_energies_eV, config.r_max_A)
         self.train = FrameSet(task.train, task.atomic_energies_eV, builder, self.static)
@@ -193,8 +195,10 @@ class Fit:
         text = json.dumps([self.config.model_dump(mode="json"), self.task.seed, self.compiled, torch.__version__])
         digest = hashlib.sha256(text.encode())
         for part in (self.train, self.valid):
-            digest.update(part.energies.cpu().numpy().tobytes())
-            digest.update(torch.cat(part.positions).cpu().numpy().tobytes())
+            for frame in part.frames:
+                digest.update(frame.numbers.tobytes() + frame.cell.array.tobytes() + frame.pbc.tobytes())
+            for tensor in (part.energies, *part.positions, *part.forces):
+                digest.update(tensor.cpu().numpy().tobytes())
         return digest.hexdigest()
 
     def gradient_step(self) -> float:
@@ -338,7 +342,7 @@ class Fit:
                 "n_steps": progress.step,
                 "train_size": len(self.task.train),
                 "seed": self.task.seed,
-                "valid_force_mae_meV_per_A": progress.best_mae,
+                "valid_force_mae_meV_per_A": progress.best_mae if math.isfinite(progress.best_mae) else None,
             },
         )
         table = io.StringIO()
@@ -354,15 +358,6 @@ class Fit:
                 "atomic_energies_eV": self.task.atomic_energies_eV,
             },
         )
-
-
-def peak_memory_MB(device: str) -> float:
-    """Peak memory of the process, or of its GPU."""
-    if device == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def fit(config: Config, task: FitTask) -> None:

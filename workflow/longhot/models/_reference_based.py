@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from longhot import references
 from longhot.block import Block
 from longhot.files import write_json, write_text
-from longhot.models import ModelBlock
+from longhot.models import ModelBlock, peak_memory_MB
 
 
 class ReferenceBased(ModelBlock):
@@ -34,6 +34,7 @@ def write_fit(directory: Path, family: str, method: Block, shifts_eV: dict[str, 
             "reason": "",
             "train_wall_s": time.perf_counter() - started,
             "device": "cpu",
+            "peak_memory_MB": peak_memory_MB("cpu"),
             "n_parameters": len(shifts_eV),
             "n_steps": 0,
         },
