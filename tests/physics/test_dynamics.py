@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase import units
 
-from longhot.dynamics.integrator import BLOCK_STEPS, Integrator, State, draw_noise, draw_velocities
+from longhot.langevin import BLOCK_STEPS, Integrator, State, draw_noise, draw_velocities
 from longhot.potential import BatchResult
 
 pytestmark = pytest.mark.physics

@@ -19,8 +19,8 @@ from toy_potentials import Springs, ethanol
 from longhot.block import InputError
 from longhot.config import Protocol
 from longhot.dynamics.engine import WORK_FOLDER, choose_starts, simulate
-from longhot.dynamics.integrator import draw_noise, draw_velocities
 from longhot.dynamics.trajectory import Ring, read_replica
+from longhot.langevin import draw_noise, draw_velocities
 from longhot.potential import BatchResult
 
 PROTOCOL = Protocol(temperatures_K=[500], replicas=3, duration_ps=0.4, frame_interval_fs=20, checkpoint_interval_s=1e-3)

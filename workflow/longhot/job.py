@@ -45,10 +45,11 @@ def job(snakemake: Any) -> Iterator[None]:
         logger.exception("%s failed", snakemake.rule)
         raise
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
     logger.info(
         "%s took %.1f s of wall time, %.1f s of core time and %.0f MB",
         snakemake.rule,
         time.perf_counter() - start,
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss / 1024,
+        usage.ru_utime + usage.ru_stime + children.ru_utime + children.ru_stime,
+        max(usage.ru_maxrss, children.ru_maxrss) / 1024,
     )

@@ -17,4 +17,5 @@ with job(snakemake):
         None if reference is None else references.parse(reference),
         Path(snakemake.output.card).parent,
         snakemake.params.largest_train_size,
+        workers=snakemake.threads,
     )

@@ -2,7 +2,7 @@
 
 Each file gives a class ``Config`` (derived from ``DatasetBlock``) and one function::
 
-    splits(config, reference, workdir: Path) -> Splits
+    splits(config, reference, workdir: Path, workers: int = 1) -> Splits
 
 ``reference`` is the block of the dataset's reference method, or None; ``workdir`` is a folder that
 survives an interruption, for a source whose work is worth resuming.
@@ -95,7 +95,9 @@ def parse(raw: dict[str, Any] | DatasetBlock) -> DatasetBlock:
         raise InputError(f"dataset source {raw['source']!r}: {faults}") from None
 
 
-def build(config: DatasetBlock, reference: Block | None, directory: Path, largest_train_size: int) -> None:
+def build(
+    config: DatasetBlock, reference: Block | None, directory: Path, largest_train_size: int, workers: int = 1
+) -> None:
     """Make a dataset: train_pool.extxyz, valid.extxyz, test.extxyz, atomic_energies.json and card.json.
 
     Nothing is written before everything has been validated; an interrupted build goes on from the
@@ -110,7 +112,7 @@ def build(config: DatasetBlock, reference: Block | None, directory: Path, larges
     if promised is not None:
         _validate.check_pool_size(promised, largest_train_size)
     workdir = Path(directory) / "work"
-    splits = plugin(longhot.datasets, config.source).splits(config, reference, workdir)
+    splits = plugin(longhot.datasets, config.source).splits(config, reference, workdir, workers)
     _validate.check_pool_size(len(splits.train_pool), largest_train_size)
     _validate.check(splits)
     warnings = splits.warnings + _validate.suspicions(splits)

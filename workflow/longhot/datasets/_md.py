@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase import units
 
 from longhot.block import InputError
 from longhot.frames import labelled
+from longhot.langevin import Integrator, State
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -47,45 +49,53 @@ class _Failed(Exception):
 
 
 class Walker:
-    """One replica under Langevin dynamics, in ASE's units; splitting BAOAB (Leimkuhler and Matthews 2013)."""
+    """One replica of the sampled molecule."""
 
     def __init__(self, potential: BatchPotential, atoms: Atoms, sampling: Sampling, generator: np.random.Generator):
-        from ase import units
-
         self._potential = potential
         self._generator = generator
-        self._masses = atoms.get_masses()[:, None]
-        self._step = sampling.time_step_fs * units.fs
-        self._damping = float(np.exp(-sampling.friction_per_ps * 1e-3 / units.fs * self._step))
-        self._thermal_velocity = np.sqrt(units.kB * sampling.temperature_K / self._masses)
+        self._masses = atoms.get_masses()
+        self._temperature_K = sampling.temperature_K
+        self._integrator = Integrator(
+            self._masses, 1, sampling.time_step_fs, sampling.friction_per_ps, sampling.temperature_K
+        )
         self.place(atoms.positions)
 
     def place(self, positions_A: np.ndarray) -> None:
         """Stand at ``positions_A``, shape (n_atoms, 3), with velocities drawn at the temperature."""
-        self.positions_A = positions_A.copy()
-        self._velocities = self._thermal_velocity * self._generator.normal(size=positions_A.shape)
+        normal = self._generator.normal(size=(1, *positions_A.shape))
+        thermal = np.sqrt(units.kB * self._temperature_K / self._masses)[:, None]
+        self._state = State(positions_A[None].copy(), thermal * normal, np.zeros((1, *positions_A.shape)), np.zeros(1))
         self._evaluate()
 
+    @property
+    def positions_A(self) -> np.ndarray:
+        """Shape (n_atoms, 3)."""
+        return self._state.positions_A[0]
+
+    @property
+    def energy_eV(self) -> float:
+        """Potential energy at ``positions_A``."""
+        return float(self._state.energy_eV[0])
+
+    @property
+    def forces_eV_per_A(self) -> np.ndarray:
+        """Shape (n_atoms, 3), at ``positions_A``."""
+        return self._state.forces_eV_per_A[0]
+
     def _evaluate(self) -> None:
-        found = self._potential.compute(self.positions_A[None])
+        found = self._potential.compute(self._state.positions_A)
         if found.errors:
             raise _Failed(found.errors[0])
-        self.energy_eV = float(found.energy_eV[0])
-        self.forces_eV_per_A = found.forces_eV_per_A[0]
+        self._state.energy_eV[:] = found.energy_eV
+        self._state.forces_eV_per_A[:] = found.forces_eV_per_A
 
     def run(self, n_steps: int) -> None:
-        """Advance by ``n_steps``; each is kick, drift, friction and noise, drift, kick."""
-        noise = np.sqrt(1.0 - self._damping**2) * self._thermal_velocity
-        half_kick = 0.5 * self._step / self._masses
-        half_step = 0.5 * self._step
+        """Advance by ``n_steps``."""
         for _ in range(n_steps):
-            self._velocities += half_kick * self.forces_eV_per_A
-            self.positions_A += half_step * self._velocities
-            self._velocities *= self._damping
-            self._velocities += noise * self._generator.normal(size=self.positions_A.shape)
-            self.positions_A += half_step * self._velocities
+            self._integrator.before_forces(self._state, self._generator.normal(size=self._state.positions_A.shape))
             self._evaluate()
-            self._velocities += half_kick * self.forces_eV_per_A
+            self._integrator.after_forces(self._state)
 
 
 def sample(

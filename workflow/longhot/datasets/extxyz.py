@@ -42,7 +42,7 @@ class Config(DatasetBlock):
         return self
 
 
-def splits(config: Config, reference: Block | None, workdir: Path) -> Splits:
+def splits(config: Config, reference: Block | None, workdir: Path, workers: int = 1) -> Splits:
     """Read and split the files."""
     paths = [config.train_pool, *([config.valid] if config.valid else []), *config.test_sets.values()]
     for path in paths:

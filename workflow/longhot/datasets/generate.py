@@ -6,7 +6,10 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -96,7 +99,7 @@ class Trajectory:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def splits(config: Config, reference: Block | None, workdir: Path) -> Splits:
+def splits(config: Config, reference: Block | None, workdir: Path, workers: int = 1) -> Splits:
     """Sample all sets; a trajectory that is complete in ``workdir`` is not sampled again."""
     if reference is None:
         raise InputError("dataset: source `generate` needs the key `reference`, add it")
@@ -110,8 +113,7 @@ def splits(config: Config, reference: Block | None, workdir: Path) -> Splits:
     sets: dict[str, list[Atoms]] = {name: [] for name in SETS}
     sampled = []
     tasks = list(_trajectories(config, reference, start))
-    for number, task in enumerate(tasks, 1):
-        taken, restarts = _sampled(task, start, reference, workdir)
+    for task, (taken, restarts) in zip(tasks, _all_sampled(tasks, start, reference, workdir, workers), strict=True):
         inefficiency = statistical_inefficiency(frames.energies(taken))
         sampled.append(
             {
@@ -122,7 +124,7 @@ def splits(config: Config, reference: Block | None, workdir: Path) -> Splits:
                 "n_restarts": restarts,
             }
         )
-        logger.info("%s: %d frames, trajectory %d of %d", task.name, len(taken), number, len(tasks))
+        logger.info("%s: %d frames, trajectory %d of %d", task.name, len(taken), len(sampled), len(tasks))
         sets[task.set_name] += taken
     if config.n_normal_modes:
         sets["train_pool"] += _normal_mode_frames(config, reference, start)
@@ -193,6 +195,15 @@ def _trajectories(config: Config, reference: Block, start: Atoms) -> Iterator[Tr
                     str(start.symbols),
                     reference.model_dump(mode="json"),
                 )
+
+
+def _all_sampled(
+    tasks: list[Trajectory], start: Atoms, reference: Block, workdir: Path, workers: int
+) -> Iterator[tuple[list[Atoms], int]]:
+    """Each trajectory's frames and restarts, in order; the trajectories run in parallel processes, one thread each."""
+    # Forked, since a spawned process would run the script of the Snakemake job again.
+    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+        yield from pool.map(partial(_sampled, start=start, reference=reference, workdir=workdir), tasks)
 
 
 def _sampled(task: Trajectory, start: Atoms, reference: Block, workdir: Path) -> tuple[list[Atoms], int]:

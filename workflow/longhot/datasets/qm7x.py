@@ -66,7 +66,7 @@ class Config(DatasetBlock):
         return self
 
 
-def splits(config: Config, reference: Block | None, workdir: Path) -> Splits:
+def splits(config: Config, reference: Block | None, workdir: Path, workers: int = 1) -> Splits:
     """Draw molecules and configurations, and split them."""
     fetched = [local(source) for source in config.files]
     hashes = [

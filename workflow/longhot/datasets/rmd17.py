@@ -86,7 +86,7 @@ def frames_of(arrays: Arrays, indices: np.ndarray, path: Path) -> list[Atoms]:
     return chosen
 
 
-def splits(config: Config, reference: Block | None, workdir: Path) -> Splits:
+def splits(config: Config, reference: Block | None, workdir: Path, workers: int = 1) -> Splits:
     """Draw disjoint frames for pool, validation and test."""
     path = local(SourceFile(path=config.path, url=config.url, sha256=config.sha256))
     source = {"path": str(config.path or config.url), "sha256": files.sha256(path)}

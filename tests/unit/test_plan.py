@@ -1,0 +1,162 @@
+"""The jobs of a study, from its config alone."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from longhot import plan
+from longhot.config import Study, load
+
+SMOKE = Path(__file__).resolve().parents[2] / "config" / "smoke.yaml"
+
+
+def study(**changes: Any) -> Study:
+    """The smoke study with keys changed; a key such as ``robustness__seeds`` reaches into blocks, None removes."""
+    raw = copy.deepcopy(yaml.safe_load(SMOKE.read_text(encoding="utf-8")))
+    for key, value in changes.items():
+        *way, last = key.split("__")
+        block = raw
+        for name in way:
+            block = block[name]
+        if value is None:
+            del block[last]
+        else:
+            block[last] = value
+    return load(raw)
+
+
+def wildcards(model: str, size: int = 20, seed: int = 0) -> SimpleNamespace:
+    return SimpleNamespace(study="smoke", dataset="methanol", model=model, size=str(size), seed=str(seed))
+
+
+def test_a_fit_for_each_model_size_and_seed() -> None:
+    jobs = plan.fits(study())
+    models = ["mace-L0-nu1", "mace-L0-nu2", "mace-L1-nu2", "gfn1"]
+    assert [(job["model"], job["size"], job["seed"]) for job in jobs] == [
+        (model, size, seed) for model in models for size in (10, 20) for seed in (0, 1)
+    ]
+    assert {job["dataset"] for job in jobs} == {"methanol"}
+    assert plan.paths(plan.FIT, jobs)[0] == "results/smoke/models/methanol/mace-L0-nu1/n10/seed0"
+
+
+def test_a_question_may_pick_a_block_or_single_models() -> None:
+    picked = study(learning_curves__models=["mace-L0-nu2", "gfn1"])
+    assert {job["model"] for job in plan.fits(picked)} == {"mace-L0-nu2", "gfn1"}
+    block = study(learning_curves__models=["mace", "gfn1"])
+    assert len({job["model"] for job in plan.fits(block)}) == 4
+
+
+def test_predictions_stand_in_the_order_of_the_models() -> None:
+    """The script pairs them one to one."""
+    models = plan.fits_of(study(), wildcards("gfn1"), "/model.json")
+    patterns = plan.predictions_of_model(study())
+    predictions = [one.format(study="smoke", dataset="methanol", model="gfn1") for one in patterns]
+    assert [path.split("/")[-3:-1] for path in models] == [
+        [path.split("/")[-2], path.split("/")[-1].removesuffix(".npz")] for path in predictions
+    ]
+
+
+def test_simulations_hold_the_control_and_one_size_of_the_baseline() -> None:
+    jobs = plan.simulations(study(robustness__seeds=[0, 1]))
+    runs = {(job["model"], job["size"], job["seed"]) for job in jobs}
+    mace = {("mace-L0-nu2", size, seed) for size in (10, 20) for seed in (0, 1)}
+    assert runs == {("reference", 0, 0), ("gfn1", 20, 0)} | mace
+    assert len(jobs) == 2 * len(runs)
+    assert {job["temperature"] for job in jobs} == {"300", "1000"}
+
+
+def test_temperatures_stand_in_paths_without_trailing_zeros() -> None:
+    jobs = plan.simulations(study(robustness__protocol__temperatures_K=[300.0, 312.5]))
+    assert {job["temperature"] for job in jobs} == {"300", "312.5"}
+
+
+def test_every_simulated_model_is_fitted() -> None:
+    one = study(robustness__seeds=[0, 1])
+    fitted = set(plan.paths(plan.FIT, plan.fits(one)))
+    needed = {plan.FIT.format(**job) for job in plan.simulations(one) if job["model"] != "reference"}
+    assert needed <= fitted
+
+
+def test_paths_do_not_repeat() -> None:
+    jobs = plan.simulations(study())
+    assert plan.paths("{model}", jobs) == ["reference", "mace-L0-nu2", "gfn1"]
+
+
+def test_committee_is_the_other_seeds_of_the_same_fit() -> None:
+    one = study(learning_curves__seeds=[0, 1, 2])
+    assert plan.committee(one, wildcards("mace-L0-nu2", 10, 1)) == [
+        f"results/smoke/models/methanol/mace-L0-nu2/n10/seed{seed}/model.json" for seed in (0, 2)
+    ]
+    assert plan.committee(one, wildcards("gfn1")) == []
+    assert plan.committee(one, wildcards("reference", 0)) == []
+
+
+def test_only_long_fits_read_compiled_kernels() -> None:
+    folder = ["results/smoke/compiled/methanol/mace-L0-nu2"]
+    assert plan.compile_cache(study(), wildcards("mace-L0-nu2")) == []
+    assert plan.compile_cache(study(models__mace__compile="always"), wildcards("mace-L0-nu2")) == folder
+    auto = {"models__mace__compile": "auto"}
+    assert plan.compile_cache(study(**auto), wildcards("mace-L0-nu2")) == []
+    assert plan.compile_cache(study(**auto, models__mace__gradient_steps=5000), wildcards("mace-L0-nu2")) == folder
+    assert plan.compile_cache(study(**auto), wildcards("gfn1")) == []
+
+
+def test_a_fit_by_epochs_compiles_by_its_size() -> None:
+    epochs = study(models__mace__gradient_steps=None, models__mace__epochs=500, models__mace__compile="auto")
+    assert plan.compile_cache(epochs, wildcards("mace-L0-nu2", 10)) == []
+    assert plan.compile_cache(epochs, wildcards("mace-L0-nu2", 20)) != []
+
+
+def test_md_is_compiled_where_it_is_long_and_the_fit_is_compiled() -> None:
+    long_fit = {"models__mace__compile": "always"}
+    long_md = {"robustness__protocol__duration_ps": 10.0}
+    both = study(**long_fit, **long_md)
+    assert plan.md_replicas_to_compile(both, "methanol", "mace-L0-nu2") == 4
+    assert plan.md_replicas_to_compile(both, "methanol", "mace-L0-nu1") == 0, "runs no MD"
+    assert plan.md_replicas_to_compile(study(**long_fit), "methanol", "mace-L0-nu2") == 0
+    assert plan.md_replicas_to_compile(study(**long_fit, robustness=None), "methanol", "mace-L0-nu2") == 0
+    assert plan.md_compile_cache(both, wildcards("mace-L0-nu2")) == plan.compile_cache(both, wildcards("mace-L0-nu2"))
+    assert plan.md_compile_cache(both, wildcards("reference", 0)) == []
+    assert plan.md_compile_cache(study(**long_md), wildcards("mace-L0-nu2")) == []
+
+
+def test_first_subset_is_one_that_the_study_draws() -> None:
+    path = plan.first_subset(study(learning_curves__seeds=[3, 1]), wildcards("mace-L0-nu2"))
+    assert path == "results/smoke/subsets/methanol/seed3/n20.json"
+
+
+def test_tables_and_figures_of_the_questions_asked() -> None:
+    both, curves_only = study(), study(robustness=None)
+    names = [Path(path).stem for path in plan.table_paths(both)]
+    assert names == ["learning_curves", "learning_curve_slopes", "stability", "survival", "recheck", "robustness"]
+    assert [Path(path).stem for path in plan.table_paths(curves_only)] == names[:2]
+    assert [Path(path).stem for path in plan.figure_paths(both, "robustness")] == ["robustness", "survival"]
+    assert plan.figure_paths(curves_only, "robustness") == []
+
+
+def test_a_study_without_questions_makes_its_datasets() -> None:
+    bare = study(robustness=None, learning_curves=None)
+    assert plan.fits(bare) == plan.simulations(bare) == plan.table_paths(bare) == []
+    assert plan.card_paths(bare) == ["results/smoke/datasets/methanol/card.json"]
+    assert plan.largest_train_size(bare) == 0
+
+
+def test_plugins_of_the_digests() -> None:
+    one = study()
+    assert plan.model_plugins(one, "mace-L0-nu2") == ["longhot.models.mace"]
+    assert plan.model_plugins(one, "gfn1") == ["longhot.models.nonml", "longhot.references.xtb"]
+    assert plan.model_plugins(one, "reference") == ["longhot.models.reference", "longhot.references.xtb"]
+    assert plan.dataset_plugins(one, "methanol") == ["longhot.datasets.generate", "longhot.references.xtb"]
+    assert plan.reference_plugins(one, None) == []
+
+
+@pytest.mark.parametrize("question", ["protocol", "recheck", "start_set"])
+def test_no_md_no_settings(question: str) -> None:
+    assert not getattr(plan, question)(study(robustness=None))
+    assert getattr(plan, question)(study())
