@@ -25,10 +25,10 @@ import numpy as np
 from longhot.block import InputError
 from longhot.config import Protocol
 from longhot.dynamics.detectors import CENSORED, Detectors, Outcome, nonfinite_cause
-from longhot.langevin import BLOCK_STEPS, Integrator, State, draw_noise, draw_velocities
 from longhot.dynamics.trajectory import FrameLog, Ring, record_type, write_h5
 from longhot.files import atomic_path
 from longhot.frames import TEST_SET
+from longhot.langevin import BLOCK_STEPS, Integrator, State, draw_noise, draw_velocities
 
 if TYPE_CHECKING:
     from ase import Atoms

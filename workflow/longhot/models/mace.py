@@ -57,8 +57,8 @@ class Config(ModelBlock):
     batch_size: PositiveInt = Field(5, description="Frames in a step; a smaller training set is one batch.")
     optimiser: Literal["adam", "adamw"] = Field("adam", description="Optimiser, with AMSGrad.")
     learning_rate: PositiveFloat = Field(0.01, description="Initial learning rate.")
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="Cosine to zero at the last step, or constant."
+    schedule: Literal["cosine", "exponential", "constant"] = Field(
+        "cosine", description="Cosine to zero, exponential to a hundredth at the last step, or constant."
     )
     weight_decay: NonNegativeFloat = Field(5e-7, description="Weight decay of products and linear layers.")
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
