@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from longhot import provenance
 
 SCRIPTS = sorted(path.stem for path in (provenance.WORKFLOW / "scripts").glob("*.py"))
-Edit = Callable[[str, str, str], None]
+NEW_CODE = ("\n\n\ndef ", "\n\n\ndef another() -> None: ...\n\n\ndef ")
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_digest_outlives_its_files() -> object:
+def _no_digest_outlives_its_files() -> Iterator[None]:
     yield
     forget()
 
@@ -76,7 +76,7 @@ def test_a_change_reaches_all_that_import_it_and_no_other(workflow: Path) -> Non
 
 
 def test_the_report_is_behind_no_calculation(workflow: Path) -> None:
-    changed = changed_by(workflow / "longhot" / "report" / "page.py", "def ", "def another() -> None: ...\n\n\ndef ")
+    changed = changed_by(workflow / "longhot" / "report" / "page.py", *NEW_CODE)
     assert changed == {"report"}
 
 

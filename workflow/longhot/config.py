@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
 import longhot.datasets
 import longhot.models
@@ -66,7 +66,7 @@ class Protocol(Block):
     replicas: PositiveInt = Field(8, description="Trajectories at each temperature, each from its own start.")
     duration_ps: PositiveFloat = Field(10.0, description="Length of each trajectory.")
     time_step_fs: PositiveFloat = Field(0.5, description="Integration step.")
-    friction_per_ps: PositiveFloat = Field(10.0, description="Friction of the Langevin thermostat.")
+    friction_per_ps: NonNegativeFloat = Field(10.0, description="Friction of the Langevin thermostat; 0: NVE.")
     frame_interval_fs: PositiveFloat = Field(50.0, description="Time between stored frames.")
     check_interval_fs: PositiveFloat = Field(5.0, description="Time between checks for failure.")
     checkpoint_interval_s: PositiveFloat = Field(60.0, description="Wall time between checkpoints.")

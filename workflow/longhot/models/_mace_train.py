@@ -132,8 +132,10 @@ def parameter_groups(network: Any, weight_decay: float) -> list[dict[str, Any]]:
 
 def learning_rate(config: Config, step: int, total_steps: int) -> float:
     """Learning rate of a step."""
-    cosine = 0.5 * (1 + math.cos(math.pi * step / total_steps))
-    return config.learning_rate * (cosine if config.schedule == "cosine" else 1.0)
+    done = step / total_steps
+    if config.schedule == "cosine":
+        return 0.5 * config.learning_rate * (1 + math.cos(math.pi * done))
+    return config.learning_rate * (0.01**done if config.schedule == "exponential" else 1.0)
 
 
 def batch_indices(n_frames: int, batch_size: int, seed: int, step: int) -> np.ndarray:
