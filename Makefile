@@ -66,7 +66,7 @@ lint: $(STAMP)
 	$(BIN)/snakemake --lint
 
 bench: $(STAMP)
-	@$(BIN)/python tests/benchmarks/run.py
+	@OMP_NUM_THREADS=1 PYTHONPATH=workflow $(BIN)/python tests/benchmarks/run.py
 
 docs: $(STAMP)
 	@PYTHONPATH=workflow $(BIN)/python -m longhot.config_docs
