@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import model_examples
 import numpy as np
@@ -20,7 +19,6 @@ from longhot.block import InputError
 from longhot.files import read_json, write_json
 from longhot.learning import fits
 from longhot.models import FitTask, _mace_train
-from longhot.models._mace_net import build_network, evaluator
 from longhot.models._mace_potential import MacePotential, export
 from longhot.models.mace import Config
 
@@ -272,46 +270,6 @@ def test_different_molecules_are_fitted_in_one_batch(methanol: list[Atoms], tmp_
     model_examples.fit("mace", [*methanol[:8], *waters[:8]], tmp_path, **TINY)
     labels = models.load(tmp_path).predict([waters[0], methanol[0]])
     assert [one.forces_eV_per_A.shape for one in labels] == [(4, 3), (6, 3)]
-
-
-# Compiled steps
-
-
-def gradients(compiled: bool, task: FitTask, batch: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Energies, forces and the gradient of a loss for every weight."""
-    import torch
-
-    config = Config.model_validate({"family": "mace", "dtype": "float64", "radial_mlp": [8]} | TINY)
-    torch.manual_seed(0)
-    scale = _mace_train.statistics(task.train, task.valid, task.atomic_energies_eV, config.r_max_A)
-    network = build_network(config, [1, 6, 8], scale, traceable=compiled)
-    graphs, energies, reference_forces, sizes = batch
-    energy, forces = evaluator(network, compiled, training=True)(dict(graphs))
-    loss = ((energy - energies) / sizes).square().mean() + 100 * (forces - reference_forces).square().mean()
-    loss.backward()
-    found = {name: parameter.grad for name, parameter in network.named_parameters()}
-    return energy.detach(), forces.detach(), found
-
-
-def test_a_compiled_step_is_the_eager_one(
-    methanol: list[Atoms], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    from longhot.models._mace_graphs import GraphBuilder
-
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    task = model_examples.task(methanol, tmp_path)
-    builder = GraphBuilder([1, 6, 8], 5.0, torch.float64, "cpu")
-    batch = _mace_train.FrameSet(task.train, task.atomic_energies_eV, builder, static=True).batch(np.arange(2))
-    compiled, eager = (gradients(one, task, batch) for one in (True, False))
-    torch.testing.assert_close(compiled[0], eager[0], rtol=1e-8, atol=1e-8)
-    torch.testing.assert_close(compiled[1], eager[1], rtol=1e-8, atol=1e-8)
-    assert compiled[2].keys() == eager[2].keys()
-    scale = max(float(gradient.abs().max()) for gradient in eager[2].values())
-    assert scale > 0
-    for name, gradient in eager[2].items():
-        torch.testing.assert_close(compiled[2][name], gradient, rtol=1e-6, atol=1e-9 * scale, msg=name)
 
 
 # Export

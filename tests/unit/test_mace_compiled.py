@@ -1,0 +1,60 @@
+"""Compiled steps of MACE against eager ones. In a file of its own, since a compile takes a minute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import model_examples
+import numpy as np
+import pytest
+from ase import Atoms
+
+from longhot.models import FitTask, _mace_train
+from longhot.models._mace_graphs import GraphBuilder
+from longhot.models._mace_net import build_network, evaluator
+from longhot.models.mace import Config
+
+TINY = {"channels": 4, "max_ell": 1, "layers": 1, "correlation": 1, "radial_mlp": [8], "gradient_steps": 1}
+
+
+@pytest.fixture
+def kernels(pytestconfig: pytest.Config, tmp_path: Path) -> Path:
+    """Folder of compiled kernels; kept between runs, where an unchanged network need not be compiled again."""
+    kept = getattr(pytestconfig, "cache", None)
+    return kept.mkdir("kernels") if kept else tmp_path
+
+
+def gradients(compiled: bool, task: FitTask, batch: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Energies, forces and the gradient of a loss for every weight."""
+    import torch
+
+    config = Config.model_validate({"family": "mace", "dtype": "float64"} | TINY)
+    torch.manual_seed(0)
+    scale = _mace_train.statistics(task.train, task.valid, task.atomic_energies_eV, config.r_max_A)
+    network = build_network(config, [1, 6, 8], scale, traceable=compiled)
+    graphs, energies, reference_forces, sizes = batch
+    energy, forces = evaluator(network, compiled, training=True)(dict(graphs))
+    loss = ((energy - energies) / sizes).square().mean() + 100 * (forces - reference_forces).square().mean()
+    loss.backward()
+    found = {name: parameter.grad for name, parameter in network.named_parameters()}
+    return energy.detach(), forces.detach(), found
+
+
+def test_a_compiled_step_is_the_eager_one(
+    methanol: list[Atoms], kernels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(kernels))
+    task = model_examples.task(methanol, tmp_path)
+    builder = GraphBuilder([1, 6, 8], 5.0, torch.float64, "cpu")
+    batch = _mace_train.FrameSet(task.train, task.atomic_energies_eV, builder, static=True).batch(np.arange(2))
+    compiled, eager = (gradients(one, task, batch) for one in (True, False))
+    torch.testing.assert_close(compiled[0], eager[0], rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(compiled[1], eager[1], rtol=1e-8, atol=1e-8)
+    assert compiled[2].keys() == eager[2].keys()
+    scale = max(float(gradient.abs().max()) for gradient in eager[2].values())
+    assert scale > 0
+    for name, gradient in eager[2].items():
+        torch.testing.assert_close(compiled[2][name], gradient, rtol=1e-6, atol=1e-9 * scale, msg=name)

@@ -1,0 +1,77 @@
+"""Snakemake on every config without running it, and on configs that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studies import ROOT, SMOKE, copy_of_repository, planned, snakemake, write_config
+
+pytestmark = pytest.mark.workflow
+
+CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "config").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of_repository(tmp_path_factory.mktemp("repository"))
+
+
+def test_lint_is_clean(repository: Path) -> None:
+    done = snakemake(repository, "--lint", "--configfile", SMOKE)
+    assert done.returncode == 0, done.stdout
+    assert "Congratulations, your workflow is in a good condition!" in done.stdout
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_plans_to_its_report(config: Path, repository: Path) -> None:
+    done = snakemake(repository, "-n", "--configfile", config)
+    assert done.returncode == 0, done.stdout
+    jobs = planned(done.stdout)
+    assert jobs["report"] == 1
+    assert jobs["dataset"] >= 1
+
+
+def test_jobs_of_the_smoke_study(repository: Path) -> None:
+    """Four models, two sizes, two seeds; MD of two fits, the baseline and the control at two temperatures."""
+    jobs = planned(snakemake(repository, "-n", "--configfile", SMOKE).stdout)
+    expected = {"dataset": 1, "subset": 4, "fit": 16, "predict": 4, "control": 1, "simulate": 8, "recheck": 8}
+    assert {rule: jobs.get(rule) for rule in expected} == expected
+    assert "compile_model" not in jobs
+
+
+@pytest.mark.parametrize(("target", "absent"), [("learning_curves", "simulate"), ("robustness", "report")])
+def test_a_single_question_can_be_asked(target: str, absent: str, repository: Path) -> None:
+    done = snakemake(repository, "-n", target, "--configfile", SMOKE)
+    assert done.returncode == 0, done.stdout
+    assert absent not in planned(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"models__mace__chanels": 8}, "models.mace.chanels: unknown key"),
+        ({"datasets__methanol__reference": "gfn3"}, "datasets.methanol.reference: no 'gfn3' in references"),
+        ({"robustness__train_sizes": [30]}, "robustness.train_sizes: [30] not in learning_curves.train_sizes"),
+        ({"learning_curves__train_sizes": [20, 10]}, "learning_curves.train_sizes: must ascend"),
+        ({"models__mace__family": "gap"}, "unknown name 'gap' in models: use one of"),
+    ],
+)
+def test_a_bad_config_is_one_line(changes: dict[str, Any], sentence: str, repository: Path) -> None:
+    done = snakemake(repository, "-n", "--configfile", write_config(repository, "bad.yaml", **changes))
+    assert done.returncode != 0
+    (line,) = [line for line in done.stdout.splitlines() if "config:" in line]
+    assert sentence in line
+    assert "Traceback" not in done.stdout
+    assert not planned(done.stdout)
+
+
+def test_a_training_size_beyond_the_pool_fails_before_any_fit(repository: Path) -> None:
+    config = write_config(repository, "greedy.yaml", study__name="greedy", learning_curves__train_sizes=[10, 20, 50])
+    done = snakemake(repository, "--cores", "1", "--configfile", config)
+    assert done.returncode != 0
+    lines = [line for line in done.stdout.splitlines() if "50" in line and "40" in line]
+    assert lines, done.stdout
+    assert "Traceback" not in done.stdout
+    assert not list(repository.glob("results/greedy/models/*/*/*/*/fit.json"))

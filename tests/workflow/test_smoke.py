@@ -1,0 +1,210 @@
+"""The smallest study for real: what it leaves, and what a change of the code makes anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from studies import SMOKE, copy_of_repository, planned, snakemake
+
+pytestmark = pytest.mark.workflow
+
+COLUMNS = {
+    "learning_curves": "dataset model family max_L correlation train_size seed test_set energy_mae_meV_per_atom "
+    "force_mae_meV_per_A force_rmse_meV_per_A n_test_frames train_wall_s converged",
+    "learning_curve_slopes": "dataset model test_set slope slope_ci_low slope_ci_high n_points",
+    "stability": "dataset model train_size seed temperature_K replica outcome failure_time_ps simulated_ps wall_s",
+    "survival": "dataset model train_size temperature_K n_replicas n_failed survival_at_end ci_low ci_high "
+    "median_survival_ps",
+    "recheck": "dataset model train_size seed temperature_K replica time_ps reference reference_status "
+    "force_mae_meV_per_A energy_error_meV_per_atom committee_force_std_meV_per_A",
+    "robustness": "dataset model train_size temperature_K static_force_mae_meV_per_A md_force_mae_meV_per_A "
+    "md_force_mae_p95_meV_per_A error_ratio n_rechecked n_reference_failed",
+}
+"""What other programs may rely on; more columns may follow."""
+OUTCOMES = {
+    "completed",
+    "timeout",
+    "nonfinite",
+    "overlap",
+    "bond_broken",
+    "bond_formed",
+    "temperature_runaway",
+    "energy_drift",
+    "engine_error",
+}
+MODELS = {"mace-L0-nu1", "mace-L0-nu2", "mace-L1-nu2", "gfn1"}
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository in which the smoke study has run."""
+    repository = copy_of_repository(tmp_path_factory.mktemp("smoke"))
+    done = snakemake(repository, "--cores", "2", "--configfile", SMOKE)
+    assert done.returncode == 0, done.stdout[-5000:]
+    return repository
+
+
+@pytest.fixture(scope="session")
+def results(smoke: Path) -> Path:
+    return smoke / "results" / "smoke"
+
+
+@pytest.fixture(scope="session")
+def tables(results: Path) -> dict[str, pd.DataFrame]:
+    return {name: pd.read_csv(results / "tables" / f"{name}.csv") for name in COLUMNS}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_tables_hold_the_promised_columns(name: str, tables: dict[str, pd.DataFrame]) -> None:
+    assert set(COLUMNS[name].split()) <= set(tables[name])
+    assert len(tables[name]) > 0
+
+
+def test_learning_curves(tables: dict[str, pd.DataFrame]) -> None:
+    table = tables["learning_curves"]
+    assert len(table) == 4 * 2 * 2 * 2, "models, sizes, seeds, test sets"
+    assert set(table.model) == MODELS
+    assert set(table.test_set) == {"test", "test_hot"}
+    assert (table.force_mae_meV_per_A > 0).all()
+    assert (table.force_rmse_meV_per_A >= table.force_mae_meV_per_A).all()
+    assert (table.train_wall_s > 0).all()
+    baseline = table[table.family == "nonml"]
+    assert len(baseline) == 8
+    assert baseline.max_L.isna().all()
+    per_set = baseline.groupby("test_set").force_mae_meV_per_A
+    assert (per_set.max() == per_set.min()).all(), "training moves no force of the baseline"
+    assert 10 < baseline.force_mae_meV_per_A.mean() < 300
+    unconverged = table[~table.converged]
+    assert unconverged.reason.str.len().gt(0).all()
+
+
+def test_slopes(tables: dict[str, pd.DataFrame]) -> None:
+    table = tables["learning_curve_slopes"]
+    assert len(table) == 8
+    assert (table.n_points == 4).all()
+    fitted = table[table.model != "gfn1"]
+    assert (fitted.slope_ci_low <= fitted.slope).all()
+    assert (fitted.slope <= fitted.slope_ci_high).all()
+
+
+def test_md_of_models_and_control(tables: dict[str, pd.DataFrame]) -> None:
+    table = tables["stability"]
+    assert len(table) == 8 * 4, "jobs, replicas"
+    assert set(table.model) == {"mace-L0-nu2", "gfn1", "reference"}
+    assert set(table.outcome) <= OUTCOMES
+    failed = ~table.outcome.isin(["completed", "timeout"])
+    assert (table.failure_time_ps.notna() == failed).all()
+    assert np.allclose(table[table.outcome == "completed"].simulated_ps, 0.1)
+    assert (table[table.model == "reference"].outcome == "completed").all()
+    survival = tables["survival"]
+    assert survival.survival_at_end.between(0, 1).all()
+    assert (survival.n_replicas == 4).all()
+    counted = survival.set_index(["model", "train_size", "temperature_K"]).n_failed
+    recounted = failed.groupby([table.model, table.train_size, table.temperature_K]).sum()
+    pd.testing.assert_series_equal(counted.sort_index(), recounted.sort_index(), check_names=False)
+
+
+def test_recheck_and_robustness(tables: dict[str, pd.DataFrame]) -> None:
+    recheck = tables["recheck"]
+    assert set(recheck.reference) == {"gfn2"}
+    control = recheck[recheck.model == "reference"]
+    assert len(control) >= 8 * 3
+    assert np.allclose(control.force_mae_meV_per_A, 0, atol=1e-6), "the reference errs from itself by nothing"
+    sound = recheck[(recheck.reference_status == "ok") & (recheck.model != "reference")]
+    assert (sound.force_mae_meV_per_A > 0).all()
+    committee = recheck[recheck.model == "mace-L0-nu2"].committee_force_std_meV_per_A
+    assert (committee.dropna() > 0).all()
+    assert committee.notna().any()
+    assert recheck[recheck.model == "gfn1"].committee_force_std_meV_per_A.isna().all()
+    robustness = tables["robustness"]
+    assert set(robustness.model) == {"mace-L0-nu2", "gfn1", "reference"}
+    models = robustness[(robustness.model != "reference") & (robustness.n_rechecked > 0)]
+    ratio = models.md_force_mae_meV_per_A / models.static_force_mae_meV_per_A
+    np.testing.assert_allclose(models.error_ratio, ratio, rtol=1e-4)
+
+
+def test_report_figures_and_manifest(results: Path) -> None:
+    page = (results / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Does every stage of the pipeline run?" in page
+    assert 'src="http' not in page, "the report opens offline"
+    for name in ("learning_curves", "robustness", "survival"):
+        assert (results / "figures" / f"{name}.svg").stat().st_size > 1000
+        assert (results / "figures" / f"{name}.png").stat().st_size > 1000
+    manifest = json.loads((results / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["config"]["study"]["name"] == "smoke"
+
+
+def test_every_job_left_a_log(results: Path) -> None:
+    logs = sorted(results.glob("logs/**/*.log"))
+    assert len(logs) >= 16 + 8 + 8
+    for log in logs:
+        assert "core time" in log.read_text(encoding="utf-8"), log
+
+
+def test_nothing_is_left_unfinished(results: Path) -> None:
+    left = [path for path in results.rglob(".*") if path.is_file() or path.name == ".partial"]
+    assert left == []
+
+
+# What runs again
+
+
+def dry_run(smoke: Path) -> set[str]:
+    """Rules that would run."""
+    done = snakemake(smoke, "-n", "--configfile", SMOKE)
+    assert done.returncode == 0, done.stdout
+    return set(planned(done.stdout))
+
+
+@contextmanager
+def changed(path: Path, old: str, new: str) -> Iterator[None]:
+    """A file of the copy with other text, put back afterwards."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{path} has changed: give this test another line of it"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    yield
+    path.write_text(text, encoding="utf-8")
+
+
+NEW_CODE = ("\n\n\ndef ", "\n\n\ndef another() -> None: ...\n\n\ndef ")
+REPORT = {"all", "report", "manifest", "learning_curves_figure", "robustness_figures"}
+
+
+def test_a_second_run_does_nothing(smoke: Path) -> None:
+    done = snakemake(smoke, "--cores", "2", "--configfile", SMOKE)
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout
+
+
+def test_a_comment_reruns_nothing(smoke: Path) -> None:
+    files_py = smoke / "workflow" / "longhot" / "files.py"
+    with changed(files_py, '"""Files that', '# A comment.\n"""In other words: files that'):
+        assert dry_run(smoke) == set()
+
+
+def test_a_change_of_the_report_reruns_only_the_report(smoke: Path) -> None:
+    with changed(smoke / "workflow" / "longhot" / "report" / "page.py", *NEW_CODE):
+        rules = dry_run(smoke)
+    assert "report" in rules
+    assert rules <= REPORT
+
+
+def test_a_change_of_a_detector_reruns_the_md_and_no_fit(smoke: Path) -> None:
+    with changed(smoke / "workflow" / "longhot" / "dynamics" / "detectors.py", *NEW_CODE):
+        rules = dry_run(smoke)
+    assert {"simulate", "recheck", "robustness_tables", "report"} <= rules
+    assert not rules & {"dataset", "subset", "fit", "predict", "learning_curves_tables"}
+
+
+def test_a_change_of_one_model_block_reruns_that_model(smoke: Path) -> None:
+    with changed(smoke / SMOKE, "hamiltonian: GFN1-xTB", "hamiltonian: GFN1-xTB, accuracy: 0.5"):
+        done = snakemake(smoke, "-n", "--configfile", SMOKE)
+    jobs = planned(done.stdout)
+    assert (jobs["fit"], jobs["predict"]) == (4, 1)
+    assert "dataset" not in jobs
