@@ -53,6 +53,7 @@ def test_a_key_that_one_product_leaves_at_its_default_joins_the_id() -> None:
         {"gradient_steps": None},
         {"epochs": 5},
         {"max_L": 4},
+        {"max_ell": 0},
         {"correlation": 0},
         {"validations": 4},
         {"ema_decay": 1.0},

@@ -157,11 +157,14 @@ def test_the_order_depends_on_seed_and_step_alone() -> None:
 # How long, and whether that was enough
 
 
-def test_learning_rate_falls_along_a_cosine() -> None:
+def test_learning_rate_falls_by_its_schedule() -> None:
     config = Config(family="mace", gradient_steps=100)
     assert _mace_train.learning_rate(config, 0, 100) == config.learning_rate
     assert _mace_train.learning_rate(config, 50, 100) == pytest.approx(config.learning_rate / 2)
     assert 0 < _mace_train.learning_rate(config, 99, 100) < 1e-3 * config.learning_rate
+    exponential = Config(family="mace", gradient_steps=100, schedule="exponential")
+    rates = [_mace_train.learning_rate(exponential, step, 100) for step in (0, 50, 100)]
+    assert rates == pytest.approx([config.learning_rate * factor for factor in (1, 0.1, 0.01)])
     constant = Config(family="mace", gradient_steps=100, schedule="constant")
     assert _mace_train.learning_rate(constant, 99, 100) == constant.learning_rate
 

@@ -42,7 +42,9 @@ class Config(ModelBlock):
     correlation: Correlation = Field(2, description="Correlation order nu; the body order is nu + 1 in each layer.")
     channels: PositiveInt = Field(16, description="Channels of each irreducible representation.")
     layers: PositiveInt = Field(2, description="Number of interaction layers.")
-    max_ell: Ell = Field(3, description="Highest order of the spherical harmonics on the edges.")
+    max_ell: Annotated[int, Field(ge=1, le=3)] = Field(
+        3, description="Highest order of the spherical harmonics on the edges; MACE cannot do with 0."
+    )
     r_max_A: PositiveFloat = Field(5.0, description="Cutoff radius.")
     n_radial_basis: PositiveInt = Field(8, description="Number of radial basis functions.")
     radial_type: Literal["bessel", "gaussian", "chebyshev"] = Field("bessel", description="Radial basis.")
