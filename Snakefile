@@ -14,7 +14,7 @@ if "study" not in config:
 
 # The scripts import the library too, each in its own process.
 LIBRARY = os.path.join(workflow.basedir, "workflow")
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [LIBRARY, os.environ.get("PYTHONPATH")]))
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIBRARY, os.environ.get("PYTHONPATH")])))
 sys.path.insert(0, LIBRARY)
 
 from longhot import plan

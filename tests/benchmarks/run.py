@@ -90,7 +90,10 @@ def fit(data: Data, name: str, steps: int, compile_steps: bool) -> tuple[Path, f
         CONFIG | {"gradient_steps": steps, "compile": "always" if compile_steps else "never", "validations": 5}
     )
     directory = FOLDER / "models" / name
-    task = FitTask(data.train, data.valid, data.e0_eV, 0, directory, "cpu", FOLDER / "compiled")
+    cache = FOLDER / "compiled" if compile_steps else None
+    task = FitTask(data.train, data.valid, data.e0_eV, 0, directory, "cpu", cache)
+    if compile_steps:
+        mace.compile_step(config, task, N_REPLICAS)
     mace.fit(config, task)
     record = read_json(directory / "fit.json")
     return directory, record["train_wall_s"] - record["compile_s"]

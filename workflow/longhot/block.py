@@ -16,7 +16,7 @@ class InputError(ValueError):
 class Block(BaseModel):
     """A config block: unknown keys are errors, values do not change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def plugin_names(package: ModuleType) -> list[str]:

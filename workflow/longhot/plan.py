@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from longhot.config import REFERENCE_MODEL, Study
@@ -9,6 +10,8 @@ from longhot.config import REFERENCE_MODEL, Study
 FIT = "results/{study}/models/{dataset}/{model}/n{size}/seed{seed}"
 PREDICTION = "results/{study}/predictions/{dataset}/{model}/n{size}/seed{seed}.npz"
 SIMULATION = "results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}/T{temperature}"
+FIT_RECORD = FIT + "/fit.json"
+OUTCOMES = SIMULATION + "/outcomes.csv"
 RECHECK = "results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.csv"
 
 STEPS_THAT_PAY_FOR_COMPILING_MD = 5000
@@ -29,10 +32,10 @@ def fits(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def fits_of(study: Study, wildcards: Any, ending: str) -> list[str]:
-    """Files of all fits of one model to one dataset, in the order of ``predictions_of_model``."""
+def fits_of(study: Study, wildcards: Any) -> list[str]:
+    """All fits of one model to one dataset, in the order of ``predictions_of_model``."""
     own = [job for job in fits(study) if (job["dataset"], job["model"]) == (wildcards.dataset, wildcards.model)]
-    return paths(FIT + ending, own)
+    return paths(FIT + "/model.json", own)
 
 
 def predictions_of_model(study: Study) -> list[str]:
@@ -157,6 +160,11 @@ def figure_paths(study: Study, *questions: str) -> list[str]:
 def card_paths(study: Study) -> list[str]:
     """The cards of all datasets that a question uses."""
     return [f"results/{study.study.name}/datasets/{name}/card.json" for name in used_datasets(study)]
+
+
+def caption_paths(root: str) -> list[str]:
+    """The captions that the report reads."""
+    return sorted(str(path.relative_to(root)) for path in Path(root, "workflow", "report").glob("*.rst"))
 
 
 def used_datasets(study: Study) -> list[str]:

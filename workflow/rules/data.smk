@@ -12,6 +12,9 @@ rule dataset:
     conda:
         "../../envs/xtb.yaml"
     threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=240,
     params:
         dataset=lambda wildcards: STUDY.datasets[wildcards.dataset].model_dump(mode="json"),
         reference=lambda wildcards: plan.reference_block(STUDY, STUDY.datasets[wildcards.dataset].reference),

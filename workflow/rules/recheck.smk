@@ -13,6 +13,9 @@ rule recheck:
         "results/{study}/benchmarks/recheck/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.tsv"
     conda:
         "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=720,
     params:
         recheck=plan.recheck(STUDY),
         reference_name=lambda wildcards: STUDY.recheck_reference(wildcards.dataset),
@@ -30,7 +33,7 @@ rule recheck:
 
 rule robustness_tables:
     input:
-        outcomes=plan.paths(plan.SIMULATION + "/outcomes.csv", plan.simulations(STUDY)),
+        outcomes=plan.paths(plan.OUTCOMES, plan.simulations(STUDY)),
         rechecks=plan.paths(plan.RECHECK, plan.simulations(STUDY)),
         curves=rules.learning_curves_tables.output.curves,
     output:

@@ -1,16 +1,16 @@
 rule manifest:
     input:
         tables=plan.table_paths(STUDY),
+        figures=plan.figure_paths(STUDY),
         cards=plan.card_paths(STUDY),
     output:
         "results/{study}/manifest.json",
     log:
         "results/{study}/logs/manifest.log",
     conda:
-        "../../envs/base.yaml"
+        "../../envs/mace.yaml"
     params:
         config=STUDY.model_dump(mode="json"),
-        study_folder="results/{study}",
         code=code_digest("manifest"),
     script:
         "../scripts/manifest.py"
@@ -22,6 +22,8 @@ rule report:
         figures=plan.figure_paths(STUDY),
         cards=plan.card_paths(STUDY),
         manifest=f"results/{NAME}/manifest.json",
+        template="workflow/longhot/report/page.html.j2",
+        captions=plan.caption_paths(workflow.basedir),
     output:
         f"results/{NAME}/report/index.html",
     log:
@@ -30,7 +32,6 @@ rule report:
         "../../envs/report.yaml"
     params:
         config=STUDY.model_dump(mode="json"),
-        study_folder=f"results/{NAME}",
         code=code_digest("report"),
     script:
         "../scripts/report.py"

@@ -26,6 +26,9 @@ rule simulate:
         "results/{study}/benchmarks/simulate/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.tsv"
     conda:
         "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=1440,
     params:
         protocol=plan.protocol(STUDY),
         start_set=plan.start_set(STUDY),

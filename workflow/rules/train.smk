@@ -13,6 +13,9 @@ rule compile_model:
     priority: 10
     conda:
         "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         model=lambda wildcards: MODEL_BLOCKS[wildcards.model],
         device=STUDY.study.device,
@@ -41,6 +44,9 @@ rule fit:
         model="|".join(map(re.escape, MODELS)) or "none",
     conda:
         "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=720,
     params:
         model=lambda wildcards: MODEL_BLOCKS[wildcards.model],
         device=STUDY.study.device,
@@ -67,7 +73,7 @@ rule export:
 rule predict:
     # One job for all fits of a model: loading MACE takes longer than a prediction.
     input:
-        models=lambda wildcards: plan.fits_of(STUDY, wildcards, "/model.json"),
+        models=lambda wildcards: plan.fits_of(STUDY, wildcards),
         test=rules.dataset.output.test,
     output:
         plan.predictions_of_model(STUDY),
@@ -77,6 +83,9 @@ rule predict:
         "results/{study}/benchmarks/predict/{dataset}/{model}.tsv"
     conda:
         "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
     params:
         device=STUDY.study.device,
         code=lambda wildcards: code_digest("predict", *plan.model_plugins(STUDY, wildcards.model)),
@@ -87,7 +96,7 @@ rule predict:
 rule learning_curves_tables:
     input:
         predictions=plan.paths(plan.PREDICTION, plan.fits(STUDY)),
-        fits=plan.paths(plan.FIT + "/fit.json", plan.fits(STUDY)),
+        fits=plan.paths(plan.FIT_RECORD, plan.fits(STUDY)),
     output:
         curves="results/{study}/tables/learning_curves.csv",
         slopes="results/{study}/tables/learning_curve_slopes.csv",

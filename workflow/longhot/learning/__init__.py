@@ -1,1 +1,1 @@
-
+"""Training subsets, fits and learning curves."""

@@ -13,6 +13,7 @@ import numpy as np
 from longhot.block import InputError
 from longhot.files import read_json
 from longhot.models._mace_graphs import GraphBuilder, is_static
+from longhot.models._mace_kernels import kernels
 from longhot.models._mace_net import build_network, evaluator, load_weights
 from longhot.models.mace import Config
 from longhot.potential import BatchPotential, BatchResult, Label
@@ -78,7 +79,7 @@ class MacePotential:
         offset_eV = self.isolated_energy_eV(atoms)
         if not is_static([atoms]):
             return NeighbourMaceBatch(self.network(), self.builder, atoms, offset_eV)
-        compiled = self.compile_cache is not None
+        compiled = kernels(self.compile_cache).md_replicas == n_replicas
         if self.compile_cache is not None:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.compile_cache.resolve())
         return StaticMaceBatch(self.network(traceable=compiled), self.builder, atoms, n_replicas, compiled, offset_eV)

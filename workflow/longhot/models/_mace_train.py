@@ -24,6 +24,7 @@ from longhot.block import InputError
 from longhot.files import atomic_path, write_json, write_text
 from longhot.models import FitTask, peak_memory_MB
 from longhot.models._mace_graphs import Batch, GraphBuilder, average_neighbours, is_static
+from longhot.models._mace_kernels import kernels
 from longhot.models._mace_net import build_network, evaluator
 
 if TYPE_CHECKING:
@@ -167,7 +168,9 @@ class Fit:
         self.config, self.task = config, task
         self.static = is_static(task.train + task.valid)
         self.total = config.total_steps(len(task.train))
-        self.compiled = uses_compiled_steps(config, self.static, len(task.train))
+        self.compiled = (
+            uses_compiled_steps(config, self.static, len(task.train)) and kernels(task.compile_cache).training
+        )
         if self.compiled and task.compile_cache is not None:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(task.compile_cache.resolve())
         # Not only the training set's: a small one may lack an element that other frames hold.
@@ -374,28 +377,3 @@ def fit(config: Config, task: FitTask) -> None:
     state.run()
     state.write()
     state.checkpoint.unlink(missing_ok=True)
-
-
-def compile_step(config: Config, task: FitTask, n_replicas: int) -> None:
-    """Fill the compile cache with the step that fits take, and with an MD batch of ``n_replicas``.
-
-    Does nothing where the fits run eagerly.
-    """
-    import torch
-
-    from longhot.models._mace_potential import StaticMaceBatch
-
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    state = Fit(config, task)
-    if not state.compiled:
-        logger.info("these fits run eagerly, nothing to compile")
-        return
-    start = time.perf_counter()
-    state.gradient_step()
-    logger.info("compiled the training step in %.1f s", time.perf_counter() - start)
-    if n_replicas:
-        start, atoms = time.perf_counter(), task.valid[0]
-        network = build_network(config, state.numbers, state.statistics, traceable=True).to(task.device)
-        batch = StaticMaceBatch(network.requires_grad_(False), state.train.builder, atoms, n_replicas, compiled=True)
-        batch.compute(np.stack([atoms.positions] * n_replicas))
-        logger.info("compiled the MD batch of %d replicas in %.1f s", n_replicas, time.perf_counter() - start)

@@ -135,6 +135,6 @@ def load(directory: Path, device: str, compile_cache: Path | None = None) -> Pot
 
 def compile_step(config: Config, task: FitTask, n_replicas: int) -> None:
     """Compile the training step, and the MD batch of ``n_replicas`` where that is not 0."""
-    from longhot.models._mace_train import compile_step as run
+    from longhot.models._mace_compile import compile_step as run
 
     run(config, task, n_replicas)

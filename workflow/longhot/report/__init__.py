@@ -1,1 +1,1 @@
-
+"""Tables, figures and the page that a study ends in."""

@@ -35,7 +35,6 @@ PACKAGES = (
     "snakemake",
     "tblite",
     "torch",
-    "torch-sim-atomistic",
     "xtb",
 )
 """The packages whose versions may change a number; envs/requirements.lock has all."""
