@@ -54,7 +54,7 @@ def test_a_question_may_pick_a_block_or_single_models() -> None:
 
 def test_predictions_stand_in_the_order_of_the_models() -> None:
     """The script pairs them one to one."""
-    models = plan.fits_of(study(), wildcards("gfn1"), "/model.json")
+    models = plan.fits_of(study(), wildcards("gfn1"))
     patterns = plan.predictions_of_model(study())
     predictions = [one.format(study="smoke", dataset="methanol", model="gfn1") for one in patterns]
     assert [path.split("/")[-3:-1] for path in models] == [
