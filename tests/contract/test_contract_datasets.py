@@ -165,11 +165,15 @@ def test_generate_resumes_to_the_same_frames(tmp_path, monkeypatch):
     datasets.build(config, XTB, tmp_path / "unbroken", 1)
     from longhot.datasets import generate as source
 
-    calls: list[str] = []
+    record = tmp_path / "calls"  # a file, since the sampling runs in other processes
+
+    def calls() -> list[str]:
+        return record.read_text(encoding="utf-8").splitlines()
 
     def dies_at_fourth(*arguments):
-        calls.append(arguments[-1])
-        if len(calls) == 4:
+        with record.open("a", encoding="utf-8") as handle:
+            handle.write(f"{arguments[-1]}\n")
+        if len(calls()) == 4:
             raise KeyboardInterrupt
         return _md.sample(*arguments)
 
@@ -179,7 +183,7 @@ def test_generate_resumes_to_the_same_frames(tmp_path, monkeypatch):
     assert not (tmp_path / "broken" / "train_pool.extxyz").exists()
     datasets.build(config, XTB, tmp_path / "broken", 1)
     # Two temperatures for each of three sets and one for the hot set; the fourth was done twice.
-    assert len(calls) == 8
-    assert len(set(calls)) == 7
+    assert len(calls()) == 8
+    assert len(set(calls())) == 7
     for path in (tmp_path / "unbroken").iterdir():
         assert path.read_bytes() == (tmp_path / "broken" / path.name).read_bytes(), path.name

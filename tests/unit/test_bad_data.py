@@ -171,7 +171,7 @@ def test_isolated_atoms_by_a_reference_that_is_not_there(data, tmp_path):
 
 def test_isolated_atom_not_finite(data):
     data.changes["isolated_atoms"] = {"origin": "values", "values_eV": {"H": float("nan"), "O": -75.0}}
-    data.refused("the energy of H is nan")
+    data.refused("isolated_atoms.values_eV.H: Input should be a finite number")
 
 
 def test_existing_outputs_survive_bad_input(data):
