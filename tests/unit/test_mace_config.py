@@ -78,3 +78,9 @@ def test_auto_compiles_long_fits() -> None:
     assert config(gradient_steps=STEPS_THAT_PAY_FOR_COMPILING).compiles(100)
     assert not config(gradient_steps=10**6, compile="never").compiles(100)
     assert config(gradient_steps=1, compile="always").compiles(100)
+
+
+@pytest.mark.parametrize("keys", [{"layers": 1, "max_L": 1}, {"layers": 1, "sweep": [{"max_L": [0, 1]}]}])
+def test_one_layer_refuses_equivariant_messages(keys: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="single layer passes no equivariant messages"):
+        config(**keys)

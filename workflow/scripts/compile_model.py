@@ -18,6 +18,7 @@ with job(snakemake):
             directory=Path(snakemake.output[0]),
             device=snakemake.params.device,
             compile_cache=Path(snakemake.output[0]),
+            code=snakemake.params.code,
         ),
         snakemake.params.md_replicas,
     )

@@ -18,5 +18,6 @@ with job(snakemake):
             directory=Path(snakemake.output.model).parent,
             device=snakemake.params.device,
             compile_cache=Path(snakemake.input.compiled[0]) if snakemake.input.get("compiled") else None,
+            code=snakemake.params.code,
         ),
     )

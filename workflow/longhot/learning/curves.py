@@ -92,7 +92,8 @@ def curve_rows(
 
 def slope(sizes: np.ndarray, maes: np.ndarray) -> float:
     """Slope s of log10(MAE) = a + s log10(N), by least squares."""
-    return float(np.polyfit(np.log10(sizes), np.log10(maes), 1)[0])
+    # Rounded, so that a constant error has the slope 0 and not the rounding error of the fit.
+    return round(float(np.polyfit(np.log10(sizes), np.log10(maes), 1)[0]), 9)
 
 
 def slope_interval(sizes: np.ndarray, maes: np.ndarray, seeds: np.ndarray) -> tuple[float, float, str]:

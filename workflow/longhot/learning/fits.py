@@ -26,6 +26,7 @@ def task(
     directory: Path,
     device: str,
     compile_cache: Path | None,
+    code: str,
 ) -> FitTask:
     """Read the data of one fit.
 
@@ -43,6 +44,7 @@ def task(
         directory=directory,
         device=resolve_device(device),
         compile_cache=compile_cache,
+        code=code,
     )
 
 

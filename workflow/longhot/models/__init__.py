@@ -55,6 +55,8 @@ class FitTask:
     """``cpu`` or ``cuda``."""
     compile_cache: Path | None = None
     """Folder of compiled kernels, shared by fits of the same shapes; None: run eagerly."""
+    code: str = ""
+    """Digest of the code that fits; a checkpoint of other code is not continued."""
 
 
 def load(directory: str | Path, device: str = "cpu", compile_cache: Path | None = None) -> Potential:

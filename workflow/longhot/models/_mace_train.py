@@ -197,7 +197,9 @@ class Fit:
         """Digest of what defines the fit, so that no checkpoint of another fit is continued."""
         import torch
 
-        text = json.dumps([self.config.model_dump(mode="json"), self.task.seed, self.compiled, torch.__version__])
+        text = json.dumps(
+            [self.config.model_dump(mode="json"), self.task.seed, self.compiled, torch.__version__, self.task.code]
+        )
         digest = hashlib.sha256(text.encode())
         for part in (self.train, self.valid):
             for frame in part.frames:

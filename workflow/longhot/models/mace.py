@@ -79,10 +79,22 @@ class Config(ModelBlock):
     )
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _consistent(self) -> Self:
         if (self.gradient_steps is None) == (self.epochs is None):
             raise ValueError("give one of gradient_steps and epochs")
+        for layers, max_L in self._swept_pairs():
+            if layers == 1 and max_L > 0:
+                raise ValueError(
+                    "max_L: a single layer passes no equivariant messages on, set max_L to 0 or layers to 2"
+                )
         return self
+
+    def _swept_pairs(self) -> list[tuple[int, int]]:
+        """Every (layers, max_L) of the block."""
+        blocks = self.sweep or [Sweep()]
+        return [
+            pair for one in blocks for pair in itertools.product(one.layers or [self.layers], one.max_L or [self.max_L])
+        ]
 
     def variants(self, name: str) -> dict[str, Config]:
         """The models of the sweep by id, such as ``mace-L1-nu2``; keys with several values join the id."""
