@@ -29,12 +29,15 @@ def level(config: Config) -> str:
 @cache
 def _calculator_class() -> Any:
     try:
-        from ase.calculators.calculator import CalculationFailed, all_changes
-        from ase.calculators.calculator import InputError as CalculatorInputError
+        from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
+        from ase.units import Bohr, Hartree
         from scipy.spatial.transform import Rotation
 
         with one_thread():
-            from xtb.ase.calculator import XTB
+            from xtb.interface import Calculator as Interface
+            from xtb.interface import XTBException
+            from xtb.libxtb import VERBOSITY_MUTED
+            from xtb.utils import get_method
     except ImportError as error:
         raise InputError(
             f"reference method xtb: the package xtb is missing ({error}), install it or use tblite"
@@ -42,62 +45,56 @@ def _calculator_class() -> Any:
 
     turn = Rotation.from_rotvec(GENERIC_TURN_RAD).as_matrix()
 
-    class FreshXTB(XTB):
-        """xtb's calculator, with charge and spin as settings, every SCF begun afresh, and sound forces.
+    class XTB(Calculator):
+        """xtb with charge and spin as settings, every SCF begun afresh, and sound forces.
 
-        The original takes the orbitals of the frame before as the first guess, which saves no time
-        worth having and lets a force depend on history by up to 2e-4 eV/A.
+        The calculator that comes with xtb takes the orbitals of the frame before as the first guess, which
+        lets a force depend on history by up to 2e-4 eV/A, and its copies of the frame cost as much as GFN1.
         Where two atoms share a coordinate exactly, as in symmetric molecules that stand along the axes,
         xtb's forces are wrong by up to 0.2 eV/A (grimme-lab/xtb, issue 986): it is shown turned molecules.
         """
 
-        atoms: Any
-        results: dict[str, Any]
         implemented_properties: ClassVar = ["energy", "forces"]
 
-        def __init__(self, charge: int, unpaired: int, **settings: Any):
-            self._charge, self._unpaired = charge, unpaired
-            super().__init__(**settings)
+        def __init__(self, config: Config, spin: int | None):
+            super().__init__()
+            self._settings, self._spin = config, spin
+            self._interface: Any = None
 
-        def _create_api_calculator(self) -> Any:
-            plain = self.atoms
-            self.atoms = plain.copy()
-            self.atoms.set_initial_charges([self._charge] + [0] * (len(plain) - 1))
-            self.atoms.set_initial_magnetic_moments([self._unpaired] + [0] * (len(plain) - 1))
-            try:
-                return super()._create_api_calculator()
-            finally:
-                self.atoms = plain
+        def _new_interface(self, atoms: Any, positions_bohr: np.ndarray) -> Any:
+            charge, unpaired = self._settings.charge_and_unpaired(self._spin)
+            method = get_method(self._settings.hamiltonian)
+            made = Interface(method, atoms.numbers, positions_bohr, charge=charge, uhf=unpaired)
+            made.set_verbosity(VERBOSITY_MUTED)
+            made.set_accuracy(self._settings.accuracy)
+            made.set_electronic_temperature(self._settings.electronic_temperature_K)
+            made.set_max_iterations(self._settings.max_iterations)
+            return made
 
         def calculate(self, atoms: Any, properties: Any = None, system_changes: Any = all_changes) -> None:
-            self._res = None
-            turned = atoms.copy()
-            turned.positions = atoms.positions @ turn.T
+            if atoms.pbc.any():
+                raise CalculationFailed("periodic frames are not for this method, use tblite")
+            super().calculate(atoms, properties, system_changes)
+            positions_bohr = atoms.positions @ turn.T / Bohr
             try:
-                super().calculate(turned, properties, system_changes)
-            except (CalculationFailed, CalculatorInputError) as error:
-                self._xtb = None
-                # The original hides what the library said behind one sentence for all causes.
-                raise CalculationFailed(str(error.__context__ or error)) from None
-            finally:
-                self.atoms = atoms.copy()
+                if self._interface is None or "numbers" in system_changes:
+                    self._interface = self._new_interface(atoms, positions_bohr)
+                else:
+                    self._interface.update(positions_bohr)
+                found = self._interface.singlepoint()
+                energy, gradient = found.get_energy(), found.get_gradient()
+            except XTBException as error:
+                self._interface = None
+                raise CalculationFailed(str(error)) from None
             self.results = {
-                "energy": self.results["energy"],
-                "free_energy": self.results["energy"],
-                "forces": np.asarray(self.results["forces"]) @ turn,
+                "energy": energy * Hartree,
+                "free_energy": energy * Hartree,
+                "forces": -(gradient @ turn) * Hartree / Bohr,
             }
 
-    return FreshXTB
+    return XTB
 
 
 def calculator(config: Config, spin: int | None = None) -> Any:
     """A new ASE calculator; ``spin`` unpaired electrons on a neutral atom, where given."""
-    charge, unpaired = config.charge_and_unpaired(spin)
-    return _calculator_class()(
-        charge=charge,
-        unpaired=unpaired,
-        method=config.hamiltonian,
-        accuracy=config.accuracy,
-        electronic_temperature=config.electronic_temperature_K,
-        max_iterations=config.max_iterations,
-    )
+    return _calculator_class()(config, spin)
