@@ -95,7 +95,7 @@ def test_slopes(tables: dict[str, pd.DataFrame]) -> None:
 
 def test_md_of_models_and_control(tables: dict[str, pd.DataFrame]) -> None:
     table = tables["stability"]
-    assert len(table) == 8 * 4, "jobs, replicas"
+    assert len(table) == 7 * 4, "jobs, replicas"
     assert set(table.model) == {"mace-L0-nu2", "gfn1", "reference"}
     assert set(table.outcome) <= OUTCOMES
     failed = ~table.outcome.isin(["completed", "timeout"])

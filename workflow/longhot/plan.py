@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +52,22 @@ def predictions_of_model(study: Study) -> list[str]:
 
 
 def simulations(study: Study) -> list[dict[str, Any]]:
-    """Wildcards of every MD job: the models' own, and the control by the reference."""
+    """Wildcards of every MD job: the models' own, and the control by the reference.
+
+    A model whose forces do not depend on data runs once, at the highest temperature.
+    """
     robustness = study.robustness
     if robustness is None:
         return []
     variants, jobs = study.variants(), []
+    temperatures = robustness.protocol.temperatures_K
     for dataset in study.picked("robustness", "datasets"):
-        runs = [(REFERENCE_MODEL, 0, 0)]
+        runs = [(REFERENCE_MODEL, 0, 0, temperature) for temperature in temperatures]
         for model in study.picked("robustness", "models"):
-            learns = variants[model].forces_depend_on_data
-            sizes = robustness.train_sizes if learns else robustness.train_sizes[-1:]
-            seeds = robustness.seeds if learns else robustness.seeds[:1]
-            runs += [(model, size, seed) for size in sizes for seed in seeds]
+            if variants[model].forces_depend_on_data:
+                runs += list(itertools.product([model], robustness.train_sizes, robustness.seeds, temperatures))
+            else:
+                runs.append((model, robustness.train_sizes[-1], robustness.seeds[0], max(temperatures)))
         jobs += [
             {
                 "study": study.study.name,
@@ -72,8 +77,7 @@ def simulations(study: Study) -> list[dict[str, Any]]:
                 "seed": seed,
                 "temperature": f"{temperature:g}",
             }
-            for model, size, seed in runs
-            for temperature in robustness.protocol.temperatures_K
+            for model, size, seed, temperature in runs
         ]
     return jobs
 

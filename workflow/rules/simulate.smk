@@ -24,6 +24,8 @@ rule simulate:
         "results/{study}/logs/simulate/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.log",
     benchmark:
         "results/{study}/benchmarks/simulate/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.tsv"
+    # The control takes longest, so it starts first.
+    priority: 5
     conda:
         "../../envs/mace.yaml"
     resources:
