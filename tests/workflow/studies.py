@@ -18,7 +18,7 @@ SMOKE = Path("config") / "smoke.yaml"
 def copy_of_repository(directory: Path) -> Path:
     """Everything that a study needs, in ``directory``."""
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("config", "workflow", "envs"):
+    for name in ("config", "workflow", "envs", "profiles"):
         shutil.copytree(ROOT / name, directory / name, ignore=ignored)
     shutil.copy(ROOT / "Snakefile", directory)
     return directory
