@@ -93,7 +93,7 @@ def curve_rows(
 def slope(sizes: np.ndarray, maes: np.ndarray) -> float:
     """Slope s of log10(MAE) = a + s log10(N), by least squares."""
     # Rounded, so that a constant error has the slope 0 and not the rounding error of the fit.
-    return round(float(np.polyfit(np.log10(sizes), np.log10(maes), 1)[0]), 9)
+    return round(float(np.polyfit(np.log10(sizes), np.log10(maes), 1)[0]), 9) + 0.0
 
 
 def slope_interval(sizes: np.ndarray, maes: np.ndarray, seeds: np.ndarray) -> tuple[float, float, str]:
@@ -116,7 +116,7 @@ def slope_interval(sizes: np.ndarray, maes: np.ndarray, seeds: np.ndarray) -> tu
     origin = (
         f"bootstrap over {len(names)} seeds" if len(names) > 1 else f"bootstrap over {len(sizes)} sizes of one seed"
     )
-    return float(low), float(high), origin
+    return float(low) + 0.0, float(high) + 0.0, origin
 
 
 def slopes(curves: pd.DataFrame) -> pd.DataFrame:

@@ -75,7 +75,10 @@ def build_network(
     before = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, config.dtype))
     try:
-        return prepare(network)() if traceable else network()
+        with warnings.catch_warnings():
+            # TorchScript warns of every annotation in e3nn's classes.
+            warnings.simplefilter("ignore")
+            return prepare(network)() if traceable else network()
     finally:
         torch.set_default_dtype(before)
 

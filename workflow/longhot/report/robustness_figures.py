@@ -226,6 +226,9 @@ def draw(
             column[0].set_title(f"{dataset}, {temperature:g} K: test set and own MD", fontsize=10)
             for axes, (model, style) in zip(column[1:], styles.items(), strict=True):
                 own = _of(runs, model=model, **where)
+                if own.empty:
+                    axes.set_axis_off()
+                    continue
                 draw_course(axes, _of(even, model=model, **where), own, COLOURS[style % len(COLOURS)])
                 axes.set_title(f"{dataset}, {temperature:g} K: {model} along its MD", fontsize=10)
         save(figure, robustness)
@@ -239,6 +242,9 @@ def draw(
             control = _of(runs, model=REFERENCE_MODEL, **where)
             for axes, (model, style) in zip(column, styles.items(), strict=True):
                 own = _of(runs, model=model, **where)
+                if own.empty:
+                    axes.set_axis_off()
+                    continue
                 draw_survival(axes, own, control, COLOURS[style % len(COLOURS)])
                 axes.set_title(f"{dataset}, {temperature:g} K: {model}", fontsize=10)
         save(figure, survival)
