@@ -14,7 +14,7 @@ from longhot.files import read_json
 from longhot.report import manifest, page
 from longhot.report.columns import column
 from longhot.report.flags import flags
-from longhot.report.verdict import baseline, ladder, listed, mean_errors, number, scaling, verdict
+from longhot.report.verdict import baseline, chance_of_failures, ladder, listed, mean_errors, number, scaling, verdict
 from longhot.report.views import MOST_ROWS, table_view
 
 CONFIG = {
@@ -339,6 +339,13 @@ def test_survival_is_told_beside_the_control() -> None:
     assert "mace-L0-nu2 3 of 8 (N = 25), 8 of 8 (N = 100) and 8 of 8 (N = 400)" in hot
     assert worse.endswith("for mace-L0-nu2 (N = 25).")
     assert kinds == "Of 48 trajectories of models 5 failed: bond broken (5). The first failure came after 1.25 ps."
+
+
+def test_failures_that_may_be_chance_are_told_as_such() -> None:
+    control = pd.Series({"n_failed": 0, "n_replicas": 8})
+    p_values = [chance_of_failures(pd.Series({"n_failed": n, "n_replicas": 8}), control) for n in (0, 2, 8)]
+    # Hypergeometric by hand: C(8, 2) / C(16, 2) and 1 / C(16, 8).
+    np.testing.assert_allclose(p_values, [1, 28 / 120, 1 / 12870])
 
 
 def test_error_in_md_is_told_and_warned_of() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from longhot.report.style import COLOURS, MARKERS, NEUTRAL, RC, save
+from longhot.report.style import COLOURS, MARKERS, NEUTRAL, RC, label_decade, save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,9 +84,7 @@ def draw_panel(axes: Axes, curves: pd.DataFrame, slopes: pd.DataFrame, models: S
     sizes = sorted(curves.train_size.unique())
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.set_xticks([], minor=True)
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(axis="y", which="minor", labelsize=7)
+    label_decade(axes)
     axes.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
     axes.figure.canvas.draw()
     write_slopes(axes, sizes[-1], ends)

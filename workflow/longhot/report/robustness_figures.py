@@ -13,7 +13,7 @@ import numpy as np
 
 from longhot.config import REFERENCE_MODEL
 from longhot.dynamics.tables import failed, kaplan_meier, read
-from longhot.report.style import COLOURS, MARKERS, NEUTRAL, RC, save
+from longhot.report.style import COLOURS, MARKERS, NEUTRAL, RC, label_decade, save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ def draw_errors(axes: Axes, robustness: pd.DataFrame, frames: pd.DataFrame, styl
     axes.set_xticks([], minor=True)
     if len(sizes) == 1:
         axes.set_xlim(sizes[0] / 2, sizes[0] * 2)
-    _plain_numbers(axes)
+    label_decade(axes)
     axes.legend(title="bars: 5th to 95th percentile over rechecked frames", **_BELOW)
 
 
@@ -142,16 +142,8 @@ def draw_course(axes: Axes, frames: pd.DataFrame, runs: pd.DataFrame, colour: st
     axes.set(yscale="log", xlabel="time (ps)", ylabel="force MAE (meV/Å)", xlim=(0, 1.02 * end_ps))
     low, high = np.log(axes.get_ylim())
     axes.set_ylim(np.exp(low), np.exp(high + (high - low) * 0.07 * (len(sizes) + 1)))
-    _plain_numbers(axes)
+    label_decade(axes)
     axes.legend(title="line: median over replicas, band: quartiles, crosses: failures", **_BELOW)
-
-
-def _plain_numbers(axes: Axes) -> None:
-    axes.yaxis.set_major_formatter("{x:g}")
-    low, high = axes.get_ylim()
-    if high / low < 50:
-        axes.yaxis.set_minor_formatter("{x:g}")
-        axes.tick_params(axis="y", which="minor", labelsize=7)
 
 
 def draw_survival(axes: Axes, runs: pd.DataFrame, control: pd.DataFrame, colour: str) -> None:

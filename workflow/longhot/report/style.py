@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from longhot.files import atomic_path
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito (2008), without the yellow, which is too light for lines on white.
@@ -26,6 +27,16 @@ RC = {
     "svg.hashsalt": "longhot",
     "figure.constrained_layout.use": True,
 }
+
+
+def label_decade(axes: Axes) -> None:
+    """Plain numbers on a logarithmic y axis, few enough not to touch."""
+    from matplotlib.ticker import LogLocator
+
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.tick_params(axis="y", which="minor", labelsize=8)
 
 
 def save(figure: Figure, paths: Sequence[str | Path]) -> None:

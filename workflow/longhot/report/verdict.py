@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BASELINE_FAMILY = "nonml"
 FORCE_ERROR = "force_mae_meV_per_A"
 NOTABLE_RATIO = 2.0
+SIGNIFICANCE = 0.05
 """MD error over static error from which the static test is said to mislead."""
 
 
@@ -326,19 +327,36 @@ def _count(row: pd.Series) -> str:
     return f"{kept} of {int(row['n_replicas'])}{size}"
 
 
+def chance_of_failures(row: pd.Series, control: pd.Series) -> float:
+    """One-sided Fisher exact test: how likely so many more failures than the control's are by chance."""
+    from scipy.stats import fisher_exact
+
+    counts = [[one["n_failed"], one["n_replicas"] - one["n_failed"]] for one in (row, control)]
+    return float(fisher_exact(counts, alternative="greater").pvalue)
+
+
+def _sized(rows: pd.DataFrame) -> str:
+    """Models with their training sizes."""
+    return listed([f"{row['model']} (N = {row['train_size']:g})" for _, row in rows.iterrows()])
+
+
 def _against_control(models: pd.DataFrame, control: pd.DataFrame, head: str) -> list[Sentence]:
-    """Warn of models that fail where the control does not, beyond what their intervals allow."""
+    """Warn of models that fail more than the control does, beyond chance."""
     if control.empty or models.empty:
         return []
-    kept = control["survival_at_end"].iloc[0]
-    worse = models[models["ci_high"] < kept]
+    p_values = models.apply(chance_of_failures, axis=1, control=control.iloc[0])
+    worse, unsure = models[p_values < SIGNIFICANCE], models[(p_values >= SIGNIFICANCE) & (p_values < 1)]
+    sentences = []
+    if not unsure.empty:
+        text = f"{head}the failures of {_sized(unsure)} beyond the control's may be chance (Fisher's exact test)."
+        sentences.append(Sentence("Survival in MD", text))
     if worse.empty:
-        if (models["survival_at_end"] < kept).any():
-            return [Sentence("Survival in MD", f"{head}no model's interval excludes the survival of the control.")]
-        return []
-    names = [f"{row['model']} (N = {row['train_size']:g})" for _, row in worse.iterrows()]
-    text = f"{head}fewer trajectories survive than in the control, beyond the 95 % interval, for {listed(names)}."
-    return [Sentence("Survival in MD", text, "warning")]
+        return sentences
+    names = _sized(worse)
+    text = (
+        f"{head}fewer trajectories survive than in the control (Fisher's exact test, p < {SIGNIFICANCE}) for {names}."
+    )
+    return [*sentences, Sentence("Survival in MD", text, "warning")]
 
 
 def failure_kinds(outcomes: pd.DataFrame) -> list[Sentence]:
