@@ -107,10 +107,10 @@ def table(maes: dict[tuple[int, int], float], converged: bool = True) -> pd.Data
 
 
 def test_slopes_of_a_table() -> None:
-    row = curves.slopes(table({(10, 0): 100.0, (1000, 0): 10.0})).iloc[0]
+    row = curves.slopes(table({(10, 0): 100.0, (100, 0): 1000**0.5, (1000, 0): 10.0})).iloc[0]
     assert row.slope == pytest.approx(-0.5)
-    assert (row.n_points, row.reason) == (2, "")
-    assert row.interval_from == "bootstrap over 2 sizes of one seed"
+    assert (row.n_points, row.reason) == (3, "")
+    assert row.interval_from == "bootstrap over 3 sizes of one seed"
 
 
 def test_slopes_say_what_they_lack() -> None:
@@ -120,7 +120,7 @@ def test_slopes_say_what_they_lack() -> None:
     failed = curves.slopes(table({(10, 0): 100.0, (20, 0): np.nan})).iloc[0]
     assert (failed.n_points, failed.reason) == (1, "fewer than two sizes")
     unconverged = curves.slopes(table({(10, 0): 100.0, (20, 0): 90.0}, converged=False)).iloc[0]
-    assert unconverged.reason == "2 of 2 fits not converged"
+    assert unconverged.reason == "two points give no interval; 2 of 2 fits not converged"
 
 
 def test_tables_from_files(tmp_path: Path) -> None:
@@ -158,10 +158,16 @@ def test_tables_from_files(tmp_path: Path) -> None:
     slopes = pd.read_csv(tmp_path / "slopes.csv").set_index(["model", "test_set"])
     assert len(slopes) == 4
     assert slopes.loc[("net", "test"), "slope"] == pytest.approx(-1.0)
-    assert slopes.loc[("net", "test"), "reason"] == "1 of 2 fits not converged"
+    assert slopes.loc[("net", "test"), "reason"] == "two points give no interval; 1 of 2 fits not converged"
     assert np.isnan(slopes.loc[("cheap", "test"), "slope"])
 
 
 def test_a_missing_record_is_no_silent_shift(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="shorter"):
         curves.write_tables([{"model": "m"}], {}, ["a.npz"], [], tmp_path / "a.csv", tmp_path / "b.csv")
+
+
+def test_two_points_of_one_seed_give_no_interval() -> None:
+    low, high, origin = curves.slope_interval(np.array([50, 200]), np.array([90.0, 80.0]), np.array([0, 0]))
+    assert np.isnan([low, high]).all()
+    assert origin == "none: two points"

@@ -100,8 +100,11 @@ def slope_interval(sizes: np.ndarray, maes: np.ndarray, seeds: np.ndarray) -> tu
     """Percentile bootstrap interval of the slope, and what was resampled.
 
     Whole curves are resampled by seed, since the subsets of one seed are nested and so not independent. With
-    one seed the points are resampled; draws with fewer than two sizes have no slope and are drawn again.
+    one seed the points are resampled; draws with fewer than two sizes have no slope and are drawn again. Two
+    points of one seed lie on their line: they give no interval, and NaN stands for it.
     """
+    if len(sizes) < 3:
+        return np.nan, np.nan, "none: two points"
     rng = np.random.default_rng(0)
     names = np.unique(seeds)
     draws: list[float] = []
@@ -134,7 +137,9 @@ def slopes(curves: pd.DataFrame) -> pd.DataFrame:
             low, high, origin = slope_interval(sizes, maes, usable.seed.to_numpy())
             open_fits = int((~usable.converged.astype(bool)).sum())
             row |= {"slope": slope(sizes, maes), "slope_ci_low": low, "slope_ci_high": high, "interval_from": origin}
-            row["reason"] = f"{open_fits} of {len(usable)} fits not converged" if open_fits else ""
+            reasons = ["two points give no interval"] if np.isnan(low) else []
+            reasons += [f"{open_fits} of {len(usable)} fits not converged"] if open_fits else []
+            row["reason"] = "; ".join(reasons)
         rows.append({**row, "n_points": len(usable)})
     return pd.DataFrame(rows)
 

@@ -41,7 +41,8 @@ def draw_curve(axes: Axes, part: pd.DataFrame, slope: pd.Series | None, style: i
     sizes, mean = np.array(sorted(grouped.groups)), grouped.mean().to_numpy()
     bars = np.abs(np.stack([mean - grouped.min().to_numpy(), grouped.max().to_numpy() - mean]))
     if slope is not None and np.isfinite(slope.slope):
-        label += f", slope {slope.slope:.2f} [{slope.slope_ci_low:.2f}, {slope.slope_ci_high:.2f}]"
+        interval = "" if np.isnan(slope.slope_ci_low) else f" [{slope.slope_ci_low:.2f}, {slope.slope_ci_high:.2f}]"
+        label += f", slope {slope.slope:.2f}{interval}"
         centre = np.mean(np.log10(part[MAE])) - slope.slope * np.mean(np.log10(part.train_size))
         axes.plot(sizes, 10**centre * sizes**slope.slope, color=colour, lw=1, ls="--", alpha=0.7)
     axes.errorbar(sizes, mean, yerr=bars, color=colour, marker=marker, ms=5, lw=0, elinewidth=1, capsize=3, label=label)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 
 from longhot.config import REFERENCE_MODEL
@@ -191,7 +192,10 @@ def _slope_cell(slopes: pd.DataFrame | None, dataset: str, model: str, test_set:
         mine = mine.dropna(subset=["slope"])
         if len(mine):
             row = mine.iloc[0]
-            text = f"{row['slope']:.2f} ({row['slope_ci_low']:.2f} to {row['slope_ci_high']:.2f})"
+            interval = (
+                "" if np.isnan(row["slope_ci_low"]) else f" ({row['slope_ci_low']:.2f} to {row['slope_ci_high']:.2f})"
+            )
+            text = f"{row['slope']:.2f}{interval}"
             return Cell(text.replace("-", "−"), repr(float(row["slope"])), style="number")
     return Cell("–", "", "No slope: too few training sizes, or an error that does not depend on N.", "empty")
 
