@@ -350,13 +350,10 @@ def _against_control(models: pd.DataFrame, control: pd.DataFrame, head: str) -> 
     if not unsure.empty:
         text = f"{head}the failures of {_sized(unsure)} beyond the control's may be chance (Fisher's exact test)."
         sentences.append(Sentence("Survival in MD", text))
-    if worse.empty:
-        return sentences
-    names = _sized(worse)
-    text = (
-        f"{head}fewer trajectories survive than in the control (Fisher's exact test, p < {SIGNIFICANCE}) for {names}."
-    )
-    return [*sentences, Sentence("Survival in MD", text, "warning")]
+    if not worse.empty:
+        text = f"{head}fewer trajectories survive than in the control (p < {SIGNIFICANCE}) for {_sized(worse)}."
+        sentences.append(Sentence("Survival in MD", text, "warning"))
+    return sentences
 
 
 def failure_kinds(outcomes: pd.DataFrame) -> list[Sentence]:
