@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class InputError(ValueError):
@@ -35,3 +36,27 @@ def plugin(package: ModuleType, name: str) -> ModuleType:
         kind = package.__name__.rpartition(".")[2]
         raise InputError(f"unknown name {name!r} in {kind}: use one of {', '.join(names)}")
     return importlib.import_module(f"{package.__name__}.{name}")
+
+
+def parse_block(package: ModuleType, selector: str, kind: str, noun: str, raw: Any) -> Any:
+    """The config block of any plugin of ``package``, from plain data; a block is given back as it is.
+
+    Args:
+        package: the plugins.
+        selector: key that names the plugin.
+        kind: what the block is, for the messages, such as "dataset".
+        noun: what the selector names, such as "source".
+        raw: the data.
+
+    Raises:
+        InputError: no selector, an unknown plugin, or a fault in the keys.
+    """
+    if isinstance(raw, Block):
+        return raw
+    if not isinstance(raw, dict) or not isinstance(raw.get(selector), str):
+        raise InputError(f"{kind}: the key `{selector}` is missing, it names the {noun}")
+    try:
+        return plugin(package, raw[selector]).Config.model_validate(raw)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise InputError(f"{kind} {selector} {raw[selector]!r}: {faults}") from None

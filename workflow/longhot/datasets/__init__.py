@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 import longhot.datasets
 from longhot import files, frames
-from longhot.block import Block, InputError, plugin
+from longhot.block import Block, parse_block, plugin
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -84,15 +84,7 @@ def parse(raw: dict[str, Any] | DatasetBlock) -> DatasetBlock:
     Raises:
         InputError: no key ``source``, an unknown source, or a fault in its keys.
     """
-    if isinstance(raw, DatasetBlock):
-        return raw
-    if not isinstance(raw, dict) or not isinstance(raw.get("source"), str):
-        raise InputError("dataset: the key `source` is missing, it names the source")
-    try:
-        return plugin(longhot.datasets, raw["source"]).Config.model_validate(raw)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise InputError(f"dataset source {raw['source']!r}: {faults}") from None
+    return parse_block(longhot.datasets, "source", "dataset", "source", raw)
 
 
 def build(

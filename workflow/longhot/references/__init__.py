@@ -17,10 +17,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 import longhot.references
-from longhot.block import Block, InputError, plugin
+from longhot.block import Block, InputError, parse_block, plugin
 from longhot.potential import BatchResult, Label, LabelStatus
 
 if TYPE_CHECKING:
@@ -38,15 +37,7 @@ def parse(raw: dict[str, Any] | Block) -> Block:
     Raises:
         InputError: no key ``method``, an unknown method, or a fault in its keys.
     """
-    if isinstance(raw, Block):
-        return raw
-    if not isinstance(raw, dict) or not isinstance(raw.get("method"), str):
-        raise InputError("reference: the key `method` is missing, it names the reference method")
-    try:
-        return plugin(longhot.references, raw["method"]).Config.model_validate(raw)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise InputError(f"reference method {raw['method']!r}: {faults}") from None
+    return parse_block(longhot.references, "method", "reference", "reference method", raw)
 
 
 def level_of_theory(config: Block) -> str:
