@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import (
     Field,
-    NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -74,7 +73,21 @@ class Protocol(Block):
     replicas: PositiveInt = Field(8, description="Trajectories at each temperature, each from its own start.")
     duration_ps: PositiveFloat = Field(10.0, description="Length of each trajectory.")
     time_step_fs: PositiveFloat = Field(0.5, description="Integration step.")
-    friction_per_ps: NonNegativeFloat = Field(10.0, description="Friction of the Langevin thermostat; 0: NVE.")
+    ensemble: Literal["nvt", "nve", "npt"] = Field(
+        "nvt",
+        description="`nvt`: Langevin thermostat; `nve`: velocity Verlet; `npt`: Langevin with a Monte Carlo barostat, "
+        "for cells that are periodic in all directions.",
+    )
+    friction_per_ps: PositiveFloat = Field(10.0, description="Friction of the Langevin thermostat.")
+    pressure_bar: float = Field(1.01325, description="Pressure of the barostat, for `npt`.")
+    batch_replicas: PositiveInt | None = Field(
+        None,
+        description="Replicas that are computed at once; the others wait for the place of one that ends. "
+        "Absent: all replicas of all temperatures.",
+    )
+    bond_checks: bool | None = Field(
+        None, description="Whether a broken or a new bond is a failure; absent: for molecules, not for periodic cells."
+    )
     frame_interval_fs: PositiveFloat = Field(50.0, description="Time between stored frames.")
     check_interval_fs: PositiveFloat = Field(5.0, description="Time between checks for failure.")
     checkpoint_interval_s: PositiveFloat = Field(60.0, description="Wall time between checkpoints.")
@@ -94,6 +107,12 @@ class Recheck(Block):
     frames_before_failure: Annotated[int, Field(ge=0)] = Field(
         5, description="Further frames: the last ones before a failure, one check interval apart."
     )
+    frames_highest_spread: Annotated[int, Field(ge=0)] = Field(
+        3,
+        description="Further frames: the stored ones on which the fits of all seeds differ most; none where there is "
+        "one seed.",
+    )
+    workers: PositiveInt = Field(1, description="Processes that label at once, each on one thread and one core.")
 
 
 class Robustness(Block):
@@ -108,6 +127,11 @@ class Robustness(Block):
         [0], min_length=1, description="Seeds, a part of learning_curves'."
     )
     start_set: Name = Field("test", description="The test set whose frames are the starts.")
+    control: Name | None = Field(
+        None,
+        description="A cheaper reference of this config that runs the control's MD, where the one that rechecks is too "
+        "slow for it; absent: the one that rechecks.",
+    )
     protocol: Protocol = Field(description="The MD protocol.")
     recheck: Recheck = Field(default_factory=Recheck, description="Which frames are computed again.")
 
@@ -170,6 +194,7 @@ class Study(Block):
         if extra_models:
             raise ValueError(f"robustness.models: {sorted(extra_models)} not in learning_curves.models")
         self._known("references", robustness.recheck.reference, "robustness.recheck.reference")
+        self._known("references", robustness.control, "robustness.control")
         for name in self._pick("datasets", robustness.datasets, "robustness.datasets"):
             if self.recheck_reference(name) is None:
                 raise ValueError(
@@ -211,9 +236,14 @@ class Study(Block):
         return [] if block is None else self._pick(kind, getattr(block, kind), f"{question}.{kind}")
 
     def recheck_reference(self, dataset: str) -> str | None:
-        """Name of the reference that rechecks the MD of a dataset, and runs its control."""
+        """Name of the reference that rechecks the MD of a dataset."""
         named = self.robustness.recheck.reference if self.robustness else None
         return named or self.datasets[dataset].reference
+
+    def control_reference(self, dataset: str) -> str | None:
+        """Name of the reference that runs the control of a dataset."""
+        named = self.robustness.control if self.robustness else None
+        return named or self.recheck_reference(dataset)
 
 
 def _plugin_blocks(package: Any, field: str, selector: str, blocks: dict[str, Any]) -> dict[str, Block]:
