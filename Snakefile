@@ -38,6 +38,7 @@ wildcard_constraints:
     model=r"[\w.-]+",
     size=r"\d+",
     seed=r"\d+",
+    replica=r"\d+",
     temperature=r"\d+(\.\d+)?",
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import model_examples
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from longhot import frames, models, references
 from longhot.block import plugin_names
 from longhot.config import Protocol
 from longhot.dynamics.engine import simulate
+from longhot.dynamics.trajectory import read_replica
 from longhot.files import read_json
 from longhot.models._mace_graphs import all_pairs, neighbour_list
 from longhot.models._mace_potential import NeighbourMaceBatch
@@ -166,13 +166,13 @@ def nve_energies_eV(potential: Potential, start: Atoms, time_step_fs: float, dir
         duration_ps=0.05,
         time_step_fs=time_step_fs,
         frame_interval_fs=1.0,
-    ).model_copy(update={"friction_per_ps": 0.0})
-    simulate(potential, [start], protocol, TEMPERATURE_K, 7, directory)
-    with h5py.File(directory / "frames.h5") as stored:
-        energy, temperature = stored["energy_eV"][:, 0], stored["temperature_K"][:, 0]
-    assert len(energy) == 51, (directory / "outcomes.csv").read_text(encoding="utf-8")
+        ensemble="nve",
+    )
+    simulate(potential, [start], protocol, 7, directory)
+    frames, _ = read_replica(directory / "frames.h5", TEMPERATURE_K, 0)
+    assert len(frames) == 51, (directory / "outcomes.csv").read_text(encoding="utf-8")
     degrees_of_freedom = 3 * len(start) - 3
-    total = energy + 0.5 * degrees_of_freedom * units.kB * temperature
+    total = frames.energy_eV + 0.5 * degrees_of_freedom * units.kB * frames.temperature_K
     return total - total[0]
 
 

@@ -25,7 +25,7 @@ def study(**changes: Any) -> Study:
         for name in way:
             block = block[name]
         if value is None:
-            del block[last]
+            block.pop(last, None)
         else:
             block[last] = value
     return load(raw)
@@ -62,19 +62,17 @@ def test_predictions_stand_in_the_order_of_the_models() -> None:
     ]
 
 
-def test_simulations_hold_the_control_and_one_hot_run_of_the_baseline() -> None:
-    jobs = plan.simulations(study(robustness__seeds=[0, 1]))
-    runs = {(job["model"], job["size"], job["seed"]) for job in jobs}
-    mace = {("mace-L0-nu2", size, seed) for size in (10, 20) for seed in (0, 1)}
-    assert runs == {("reference", 0, 0), ("gfn1", 20, 0)} | mace
-    assert {job["temperature"] for job in jobs if job["model"] != "gfn1"} == {"300", "1000"}
-    assert [job["temperature"] for job in jobs if job["model"] == "gfn1"] == ["1000"]
-    assert len(jobs) == 2 * len(runs) - 1
+def test_simulations_hold_the_control_and_one_run_of_the_baseline() -> None:
+    one = study(robustness__seeds=[0, 1])
+    runs = [(job["model"], job["size"], job["seed"]) for job in plan.simulations(one)]
+    mace = [("mace-L0-nu2", size, seed) for size in (10, 20) for seed in (0, 1)]
+    assert runs == [("reference", 0, 0), *mace, ("gfn1", 20, 0)]
 
 
-def test_temperatures_stand_in_paths_without_trailing_zeros() -> None:
-    jobs = plan.simulations(study(robustness__protocol__temperatures_K=[300.0, 312.5]))
-    assert {job["temperature"] for job in jobs} == {"300", "312.5"}
+def test_a_job_holds_all_temperatures_but_the_baselines_the_hottest_only() -> None:
+    one = study(robustness__protocol__temperatures_K=[300.0, 1000.0])
+    for model, temperatures in (("reference", [300, 1000]), ("mace-L0-nu2", [300, 1000]), ("gfn1", [1000])):
+        assert plan.protocol(one, model)["temperatures_K"] == temperatures
 
 
 def test_every_simulated_model_is_fitted() -> None:
@@ -117,8 +115,10 @@ def test_a_fit_by_epochs_compiles_by_its_size() -> None:
 def test_md_is_compiled_where_it_is_long_and_the_fit_is_compiled() -> None:
     long_fit = {"models__mace__compile": "always"}
     long_md = {"robustness__protocol__duration_ps": 10.0}
-    both = study(**long_fit, **long_md)
-    assert plan.md_replicas_to_compile(both, "methanol", "mace-L0-nu2") == 4
+    both = study(**long_fit, **long_md, robustness__protocol__batch_replicas=None)
+    assert plan.md_replicas_to_compile(both, "methanol", "mace-L0-nu2") == 8, "4 at each of two temperatures"
+    few = study(**long_fit, **long_md, robustness__protocol__batch_replicas=3)
+    assert plan.md_replicas_to_compile(few, "methanol", "mace-L0-nu2") == 3
     assert plan.md_replicas_to_compile(both, "methanol", "mace-L0-nu1") == 0, "runs no MD"
     assert plan.md_replicas_to_compile(study(**long_fit), "methanol", "mace-L0-nu2") == 0
     assert plan.md_replicas_to_compile(study(**long_fit, robustness=None), "methanol", "mace-L0-nu2") == 0
@@ -135,9 +135,10 @@ def test_first_subset_is_one_that_the_study_draws() -> None:
 def test_tables_and_figures_of_the_questions_asked() -> None:
     both, curves_only = study(), study(robustness=None)
     names = [Path(path).stem for path in plan.table_paths(both)]
-    assert names == ["learning_curves", "learning_curve_slopes", "stability", "survival", "recheck", "robustness"]
+    assert names[:2] == ["learning_curves", "learning_curve_slopes"]
+    assert {"stability", "survival", "recheck", "robustness"} <= set(names[2:])
     assert [Path(path).stem for path in plan.table_paths(curves_only)] == names[:2]
-    assert [Path(path).stem for path in plan.figure_paths(both, "robustness")] == ["robustness", "survival"]
+    assert {"robustness", "survival"} <= {Path(path).stem for path in plan.figure_paths(both, "robustness")}
     assert plan.figure_paths(curves_only, "robustness") == []
 
 
@@ -157,7 +158,8 @@ def test_plugins_of_the_digests() -> None:
     assert plan.reference_plugins(one, None) == []
 
 
-@pytest.mark.parametrize("question", ["protocol", "recheck", "start_set"])
+@pytest.mark.parametrize("question", ["recheck", "start_set"])
 def test_no_md_no_settings(question: str) -> None:
     assert not getattr(plan, question)(study(robustness=None))
     assert getattr(plan, question)(study())
+    assert plan.protocol(study(robustness=None), "gfn1") == {}

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import molecule
 
-from longhot.potential import BatchResult, Label
+from longhot.potential import BatchResult, Label, halved_sizes
 
 Fault = Callable[[int, np.ndarray, BatchResult], BatchResult]
 
@@ -30,6 +30,10 @@ class Springs:
     def batch(self, atoms: Atoms, n_replicas: int) -> SpringsBatch:
         return SpringsBatch(self)
 
+    def batch_sizes(self, n_replicas: int) -> list[int]:
+        # Faults name replicas by their place, which must not move.
+        return [n_replicas] if self.fault else halved_sizes(n_replicas)
+
 
 class SpringsBatch:
     def __init__(self, springs: Springs) -> None:
@@ -38,7 +42,7 @@ class SpringsBatch:
         self.first, self.second = np.triu_indices(len(rest), k=1)
         self.rest = np.linalg.norm(rest[self.first] - rest[self.second], axis=1)
 
-    def compute(self, positions_A: np.ndarray) -> BatchResult:
+    def compute(self, positions_A: np.ndarray, cell_A: np.ndarray | None = None) -> BatchResult:
         time.sleep(self.springs.sleep_s)
         vectors = positions_A[:, self.first] - positions_A[:, self.second]
         lengths = np.linalg.norm(vectors, axis=2)

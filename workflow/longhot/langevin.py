@@ -12,15 +12,16 @@ length h, with masses m, forces F, friction gamma and thermostat temperature T, 
 Without friction this is velocity Verlet, in the microcanonical ensemble. Inside, everything is in ASE's
 units: eV, A, amu, and A sqrt(eV/amu)/A for time.
 
-The noise comes from Philox streams keyed by (seed, replica, block of steps). So no state of a random
-generator needs to be saved, a restart repeats the noise bit by bit, and a replica feels the same noise
-whatever the size of the batch.
+The noise comes from Philox streams keyed by (seed, temperature, replica) and the block of steps. So no
+state of a random generator needs to be saved, a restart repeats the noise bit by bit, and a replica feels
+the same noise whatever the batch that it is in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from ase import units
@@ -28,7 +29,7 @@ from ase import units
 BLOCK_STEPS = 100
 """Steps whose noise is drawn at once; restarts happen only between blocks."""
 
-_VELOCITIES, _NOISE = 0, 1
+_VELOCITIES, _NOISE, _VOLUMES = 0, 1, 2
 
 
 @dataclass
@@ -43,47 +44,65 @@ class State:
     """Shape (n_replicas, n_atoms, 3), at ``positions_A``."""
     energy_eV: np.ndarray
     """Shape (n_replicas,), at ``positions_A``."""
+    cell_A: np.ndarray
+    """Shape (n_replicas, 3, 3), rows are cell vectors; zeros where there is none."""
 
 
-def _generator(seed: int, replica: int, stream: int, block: int) -> np.random.Generator:
-    key = np.random.SeedSequence(seed, spawn_key=(replica, stream, block))
-    return np.random.Generator(np.random.Philox(key))
+class Stream(NamedTuple):
+    """Names the random numbers of one replica."""
+
+    seed: int
+    temperature_K: float
+    replica: int
+
+    def generator(self, purpose: int, block: int) -> np.random.Generator:
+        """The random numbers of one purpose and one block of steps."""
+        key = (round(self.temperature_K * 1000), self.replica, purpose, block)
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=key)))
 
 
-def draw_noise(seed: int, replicas: Sequence[int], block: int, n_atoms: int) -> np.ndarray:
+def draw_noise(streams: Sequence[Stream], blocks: Sequence[int], n_atoms: int) -> np.ndarray:
     """Standard normal numbers for one block of steps.
 
     Args:
-        seed: of the run.
-        replicas: numbers of the replicas, which need not start at 0 nor be complete.
-        block: number of the block.
+        streams: one a replica.
+        blocks: number of the block that each replica is in, counted from its own start.
         n_atoms: of one replica.
 
     Returns:
         Array of shape (BLOCK_STEPS, n_replicas, n_atoms, 3).
     """
-    noise = np.empty((BLOCK_STEPS, len(replicas), n_atoms, 3))
-    for place, replica in enumerate(replicas):
-        noise[:, place] = _generator(seed, replica, _NOISE, block).standard_normal((BLOCK_STEPS, n_atoms, 3))
+    noise = np.empty((BLOCK_STEPS, len(streams), n_atoms, 3))
+    for place, (stream, block) in enumerate(zip(streams, blocks, strict=True)):
+        noise[:, place] = stream.generator(_NOISE, block).standard_normal((BLOCK_STEPS, n_atoms, 3))
     return noise
 
 
-def draw_velocities(seed: int, replicas: Sequence[int], masses_amu: np.ndarray, temperature_K: float) -> np.ndarray:
+def draw_volume_noise(streams: Sequence[Stream], blocks: Sequence[int], n_moves: int) -> np.ndarray:
+    """Uniform numbers in [0, 1) for the volume moves of one block: size and acceptance of each.
+
+    Returns:
+        Array of shape (n_moves, n_replicas, 2).
+    """
+    drawn = [
+        stream.generator(_VOLUMES, block).random((n_moves, 2)) for stream, block in zip(streams, blocks, strict=True)
+    ]
+    return np.stack(drawn, axis=1)
+
+
+def draw_velocities(stream: Stream, masses_amu: np.ndarray) -> np.ndarray:
     """Maxwell-Boltzmann velocities without centre-of-mass momentum.
 
     The total angular momentum is left as drawn, and speeds are not rescaled: each replica starts at its
     own kinetic temperature, on average (3N - 3)/3N of the thermostat's, which gives the rest back.
 
     Returns:
-        Array of shape (n_replicas, n_atoms, 3), in A per ASE time unit.
+        Array of shape (n_atoms, 3), in A per ASE time unit.
     """
     masses = masses_amu[:, None]
-    velocities = np.empty((len(replicas), len(masses_amu), 3))
-    for place, replica in enumerate(replicas):
-        normal = _generator(seed, replica, _VELOCITIES, 0).standard_normal((len(masses_amu), 3))
-        drawn = normal * np.sqrt(units.kB * temperature_K / masses)
-        velocities[place] = drawn - (masses * drawn).sum(axis=0) / masses.sum()
-    return velocities
+    normal = stream.generator(_VELOCITIES, 0).standard_normal((len(masses_amu), 3))
+    drawn = normal * np.sqrt(units.kB * stream.temperature_K / masses)
+    return drawn - (masses * drawn).sum(axis=0) / masses.sum()
 
 
 class Integrator:
@@ -96,12 +115,12 @@ class Integrator:
     def __init__(
         self,
         masses_amu: np.ndarray,
-        n_replicas: int,
+        temperatures_K: Sequence[float] | np.ndarray,
         time_step_fs: float,
         friction_per_ps: float,
-        temperature_K: float,
     ) -> None:
-        shape = (n_replicas, len(masses_amu), 3)
+        """``temperatures_K`` has one entry a replica; a friction of 0 gives the microcanonical ensemble."""
+        shape = (len(temperatures_K), len(masses_amu), 3)
         step = time_step_fs * units.fs
         self.thermostatted = friction_per_ps > 0
         self.degrees_of_freedom = 3 * len(masses_amu) - (0 if self.thermostatted else 3)
@@ -109,17 +128,18 @@ class Integrator:
         self._kick = step / 2 / self._mass
         self._half_step = step / 2
         self._decay = float(np.exp(-friction_per_ps * 1e-3 * time_step_fs))
-        self._jitter = np.sqrt((1 - self._decay**2) * units.kB * temperature_K / self._mass)
+        thermal = units.kB * np.asarray(temperatures_K, dtype=float)[:, None, None] / self._mass
+        self._jitter = np.sqrt((1 - self._decay**2) * thermal)
         self._scratch = np.empty(shape)
 
-    def before_forces(self, state: State, noise: np.ndarray) -> None:
-        """B, A, O and A of one step; ``noise`` has shape (n_replicas, n_atoms, 3)."""
+    def before_forces(self, state: State, noise: np.ndarray | None) -> None:
+        """B, A, O and A of one step; ``noise`` has shape (n_replicas, n_atoms, 3), None without friction."""
         scratch, velocities = self._scratch, state.velocities
         np.multiply(state.forces_eV_per_A, self._kick, out=scratch)
         velocities += scratch
         np.multiply(velocities, self._half_step, out=scratch)
         state.positions_A += scratch
-        if self.thermostatted:
+        if noise is not None:
             velocities *= self._decay
             np.multiply(noise, self._jitter, out=scratch)
             velocities += scratch

@@ -10,10 +10,10 @@ from longhot.config import REFERENCE_MODEL, Study
 
 FIT = "results/{study}/models/{dataset}/{model}/n{size}/seed{seed}"
 PREDICTION = "results/{study}/predictions/{dataset}/{model}/n{size}/seed{seed}.npz"
-SIMULATION = "results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}/T{temperature}"
+SIMULATION = "results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}"
 FIT_RECORD = FIT + "/fit.json"
 OUTCOMES = SIMULATION + "/outcomes.csv"
-RECHECK = "results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.csv"
+RECHECK = "results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}.csv"
 
 STEPS_THAT_PAY_FOR_COMPILING_MD = 5000
 """MD shorter than this runs eagerly: a compile would cost more than it saves."""
@@ -52,32 +52,24 @@ def predictions_of_model(study: Study) -> list[str]:
 
 
 def simulations(study: Study) -> list[dict[str, Any]]:
-    """Wildcards of every MD job: the models' own, and the control by the reference.
+    """Wildcards of every MD job, each at all its temperatures: the models' own, and the control by the reference.
 
-    A model whose forces do not depend on data runs once, at the highest temperature.
+    A model whose forces do not depend on data runs for one training size.
     """
     robustness = study.robustness
     if robustness is None:
         return []
     variants, jobs = study.variants(), []
-    temperatures = robustness.protocol.temperatures_K
     for dataset in study.picked("robustness", "datasets"):
-        runs = [(REFERENCE_MODEL, 0, 0, temperature) for temperature in temperatures]
+        runs = [(REFERENCE_MODEL, 0, 0)]
         for model in study.picked("robustness", "models"):
             if variants[model].forces_depend_on_data:
-                runs += list(itertools.product([model], robustness.train_sizes, robustness.seeds, temperatures))
+                runs += list(itertools.product([model], robustness.train_sizes, robustness.seeds))
             else:
-                runs.append((model, robustness.train_sizes[-1], robustness.seeds[0], max(temperatures)))
+                runs.append((model, robustness.train_sizes[-1], robustness.seeds[0]))
         jobs += [
-            {
-                "study": study.study.name,
-                "dataset": dataset,
-                "model": model,
-                "size": size,
-                "seed": seed,
-                "temperature": f"{temperature:g}",
-            }
-            for model, size, seed, temperature in runs
+            {"study": study.study.name, "dataset": dataset, "model": model, "size": size, "seed": seed}
+            for model, size, seed in runs
         ]
     return jobs
 
@@ -117,8 +109,10 @@ def md_replicas_to_compile(study: Study, dataset: str, model: str) -> int:
         return 0
     protocol = robustness.protocol
     steps = 1e3 * protocol.duration_ps / protocol.time_step_fs
-    runs = model in study.picked("robustness", "models")
-    return protocol.replicas if runs and steps >= STEPS_THAT_PAY_FOR_COMPILING_MD else 0
+    if model not in study.picked("robustness", "models") or steps < STEPS_THAT_PAY_FOR_COMPILING_MD:
+        return 0
+    n_replicas = protocol.replicas * len(protocol.temperatures_K)
+    return min(protocol.batch_replicas or n_replicas, n_replicas)
 
 
 def md_compile_cache(study: Study, wildcards: Any) -> list[str]:
@@ -140,9 +134,12 @@ def largest_train_size(study: Study) -> int:
 
 TABLES = {
     "learning_curves": ("learning_curves", "learning_curve_slopes"),
-    "robustness": ("stability", "survival", "recheck", "robustness"),
+    "robustness": ("stability", "survival", "survival_tests", "recheck", "robustness", "rank_agreement"),
 }
-FIGURES = {"learning_curves": ("learning_curves",), "robustness": ("robustness", "survival")}
+FIGURES = {
+    "learning_curves": ("learning_curves",),
+    "robustness": ("robustness", "survival", "failure_causes", "failures", "committee_spread"),
+}
 
 
 def asked(study: Study) -> list[str]:
@@ -177,9 +174,17 @@ def used_datasets(study: Study) -> list[str]:
     return list(dict.fromkeys(named)) or list(study.datasets)
 
 
-def protocol(study: Study) -> dict[str, Any]:
-    """The MD protocol as plain data; empty where no MD is asked for."""
-    return study.robustness.protocol.model_dump(mode="json") if study.robustness else {}
+def protocol(study: Study, model: str) -> dict[str, Any]:
+    """The MD protocol of a model as plain data; empty where no MD is asked for.
+
+    A model whose forces do not depend on data runs at the highest temperature only.
+    """
+    if study.robustness is None:
+        return {}
+    protocol = study.robustness.protocol.model_dump(mode="json")
+    if model != REFERENCE_MODEL and not study.variants()[model].forces_depend_on_data:
+        protocol["temperatures_K"] = [max(protocol["temperatures_K"])]
+    return protocol
 
 
 def recheck(study: Study) -> dict[str, Any]:

@@ -39,10 +39,18 @@ class BatchResult:
 
 
 class BatchPotential(Protocol):
-    """A potential for a fixed number of replicas of the same atoms."""
+    """A potential for a fixed number of replicas of the same atoms.
 
-    def compute(self, positions_A: np.ndarray) -> BatchResult:
-        """Energies and forces at ``positions_A``, float64, shape (n_replicas, n_atoms, 3)."""
+    A potential that keeps anything from call to call also gives ``reset()``, which forgets it.
+    """
+
+    def compute(self, positions_A: np.ndarray, cell_A: np.ndarray | None = None) -> BatchResult:
+        """Energies and forces of all replicas.
+
+        Args:
+            positions_A: float64, shape (n_replicas, n_atoms, 3).
+            cell_A: cell vectors as rows, shape (n_replicas, 3, 3); absent: those of the atoms of the batch.
+        """
         ...
 
 
@@ -56,3 +64,20 @@ class Potential(Protocol):
     def batch(self, atoms: Atoms, n_replicas: int) -> BatchPotential:
         """A potential for ``n_replicas`` copies of ``atoms`` (elements, cell and pbc count)."""
         ...
+
+    def batch_sizes(self, n_replicas: int) -> list[int]:
+        """Sizes that a batch of ``n_replicas`` may shrink to as replicas end, itself first, descending."""
+        ...
+
+
+def every_size(n_replicas: int) -> list[int]:
+    """Sizes of batches whose replicas are computed one by one: no place is ever wasted."""
+    return list(range(n_replicas, 0, -1))
+
+
+def halved_sizes(n_replicas: int) -> list[int]:
+    """Sizes of batches with padded shapes: n, n/2, n/4 and so on to 1, so that few shapes occur."""
+    sizes = [n_replicas]
+    while sizes[-1] > 1:
+        sizes.append((sizes[-1] + 1) // 2)
+    return sizes

@@ -6,7 +6,7 @@ rule control:
     conda:
         "../../envs/xtb.yaml"
     params:
-        reference=lambda wildcards: plan.reference_block(STUDY, STUDY.recheck_reference(wildcards.dataset)),
+        reference=lambda wildcards: plan.reference_block(STUDY, STUDY.control_reference(wildcards.dataset)),
         code=code_digest("control"),
     script:
         "../scripts/control.py"
@@ -18,12 +18,13 @@ rule simulate:
         test=rules.dataset.output.test,
         compiled=lambda wildcards: plan.md_compile_cache(STUDY, wildcards),
     output:
-        outcomes="results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}/T{temperature}/outcomes.csv",
-        frames="results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}/T{temperature}/frames.h5",
+        outcomes="results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}/outcomes.csv",
+        frames="results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}/frames.h5",
+        failures="results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}/failures.extxyz",
     log:
-        "results/{study}/logs/simulate/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.log",
+        "results/{study}/logs/simulate/{dataset}/{model}/n{size}/seed{seed}.log",
     benchmark:
-        "results/{study}/benchmarks/simulate/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.tsv"
+        "results/{study}/benchmarks/simulate/{dataset}/{model}/n{size}/seed{seed}.tsv"
     # The control takes longest, so it starts first.
     priority: 5
     conda:
@@ -32,9 +33,26 @@ rule simulate:
         mem_mb=4000,
         runtime=1440,
     params:
-        protocol=plan.protocol(STUDY),
+        protocol=lambda wildcards: plan.protocol(STUDY, wildcards.model),
         start_set=plan.start_set(STUDY),
         device=STUDY.study.device,
         code=lambda wildcards: code_digest("simulate", *plan.model_plugins(STUDY, wildcards.model)),
     script:
         "../scripts/simulate.py"
+
+
+rule trajectory:
+    input:
+        frames=rules.simulate.output.frames,
+        test=rules.dataset.output.test,
+    output:
+        "results/{study}/trajectories/{dataset}/{model}/n{size}/seed{seed}/T{temperature}/replica{replica}.extxyz",
+    log:
+        "results/{study}/logs/trajectory/{dataset}/{model}/n{size}/seed{seed}/T{temperature}/replica{replica}.log",
+    conda:
+        "../../envs/base.yaml"
+    params:
+        start_set=plan.start_set(STUDY),
+        code=code_digest("trajectory"),
+    script:
+        "../scripts/trajectory.py"

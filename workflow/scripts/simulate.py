@@ -1,4 +1,4 @@
-"""Rule simulate: run one model, or the control, at one temperature until its replicas fail or end."""
+"""Rule simulate: run one model, or the control, at all temperatures until its replicas fail or end."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,6 @@ with job(snakemake):
         models.load(folder, models.resolve_device(snakemake.params.device), cache),
         choose_starts(frames.read(snakemake.input.test), snakemake.params.start_set, protocol.replicas),
         protocol,
-        float(wildcards.temperature),
         int(wildcards.seed),
         Path(snakemake.output.outcomes).parent,
         ids={"dataset": wildcards.dataset, "model": wildcards.model, "train_size": int(wildcards.size)},

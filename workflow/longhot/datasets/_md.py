@@ -57,7 +57,7 @@ class Walker:
         self._masses = atoms.get_masses()
         self._temperature_K = sampling.temperature_K
         self._integrator = Integrator(
-            self._masses, 1, sampling.time_step_fs, sampling.friction_per_ps, sampling.temperature_K
+            self._masses, [sampling.temperature_K], sampling.time_step_fs, sampling.friction_per_ps
         )
         self.place(atoms.positions)
 
@@ -65,7 +65,8 @@ class Walker:
         """Stand at ``positions_A``, shape (n_atoms, 3), with velocities drawn at the temperature."""
         normal = self._generator.normal(size=(1, *positions_A.shape))
         thermal = np.sqrt(units.kB * self._temperature_K / self._masses)[:, None]
-        self._state = State(positions_A[None].copy(), thermal * normal, np.zeros((1, *positions_A.shape)), np.zeros(1))
+        forces = np.zeros((1, *positions_A.shape))
+        self._state = State(positions_A[None].copy(), thermal * normal, forces, np.zeros(1), np.zeros((1, 3, 3)))
         self._evaluate()
 
     @property

@@ -16,7 +16,7 @@ from longhot.models._mace_graphs import GraphBuilder, is_static
 from longhot.models._mace_kernels import kernels
 from longhot.models._mace_net import build_network, evaluator, load_weights
 from longhot.models.mace import Config
-from longhot.potential import BatchPotential, BatchResult, Label
+from longhot.potential import BatchPotential, BatchResult, Label, halved_sizes
 
 if TYPE_CHECKING:
     import torch
@@ -84,6 +84,10 @@ class MacePotential:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.compile_cache.resolve())
         return StaticMaceBatch(self.network(traceable=compiled), self.builder, atoms, n_replicas, compiled, offset_eV)
 
+    def batch_sizes(self, n_replicas: int) -> list[int]:
+        """Few sizes: each has shapes of its own."""
+        return halved_sizes(n_replicas)
+
 
 def label_of(energy_eV: float, forces_eV_per_A: np.ndarray) -> Label:
     """A label with its type: a fit that diverged, or a spoilt frame, gives no finite numbers."""
@@ -109,8 +113,8 @@ class StaticMaceBatch:
         self.graphs = builder.static(atoms, n_replicas)
         self.evaluate = evaluator(network, compiled, training=False)
 
-    def compute(self, positions_A: np.ndarray) -> BatchResult:
-        """Energies and forces at ``positions_A``, shape (n_replicas, n_atoms, 3)."""
+    def compute(self, positions_A: np.ndarray, cell_A: np.ndarray | None = None) -> BatchResult:
+        """Energies and forces at ``positions_A``, shape (n_replicas, n_atoms, 3); a molecule has no cell."""
         self.graphs["positions"] = self.builder.floats(positions_A.reshape(-1, 3)).requires_grad_(True)
         energy, forces = self.evaluate(dict(self.graphs))
         return BatchResult(
@@ -125,15 +129,17 @@ class NeighbourMaceBatch:
         self.builder, self.atoms, self.offset_eV = builder, atoms, offset_eV
         self.evaluate = evaluator(network, compiled=False, training=False)
 
-    def compute(self, positions_A: np.ndarray) -> BatchResult:
-        """Energies and forces at ``positions_A``, shape (n_replicas, n_atoms, 3)."""
+    def compute(self, positions_A: np.ndarray, cell_A: np.ndarray | None = None) -> BatchResult:
+        """Energies and forces; shapes as in ``longhot.potential.BatchPotential``."""
         # A neighbour list of NaN positions may hold anything, so no such replica goes into one.
         lost = ~np.isfinite(positions_A).all(axis=(1, 2))
         frames = []
-        for positions, spoilt in zip(positions_A, lost, strict=True):
+        for replica, spoilt in enumerate(lost):
             frame = self.atoms.copy()
             if not spoilt:
-                frame.positions = positions
+                frame.positions = positions_A[replica]
+                if cell_A is not None:
+                    frame.cell = cell_A[replica]
             frames.append(frame)
         graphs = self.builder.neighbours(frames)
         graphs["positions"].requires_grad_(True)

@@ -21,7 +21,7 @@ from longhot.block import Block, InputError
 from longhot.files import read_json
 from longhot.models import FitTask
 from longhot.models._reference_based import ReferenceBased, write_fit
-from longhot.potential import BatchResult, Label
+from longhot.potential import BatchResult, Label, every_size
 from longhot.references import ReferenceBatch, ReferencePotential
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ class ShiftedBatch:
         """Forget everything of earlier calls."""
         self._batch.reset()
 
-    def compute(self, positions_A: np.ndarray) -> BatchResult:
-        """Energies and forces at ``positions_A``, shape (n_replicas, n_atoms, 3)."""
-        found = self._batch.compute(positions_A)
+    def compute(self, positions_A: np.ndarray, cell_A: np.ndarray | None = None) -> BatchResult:
+        """Energies and forces; shapes as in ``longhot.potential.BatchPotential``."""
+        found = self._batch.compute(positions_A, cell_A)
         return replace(found, energy_eV=found.energy_eV + self._shift_eV)
 
 
@@ -108,6 +108,10 @@ class ShiftedPotential:
     def batch(self, atoms: Atoms, n_replicas: int) -> ShiftedBatch:
         """A potential for ``n_replicas`` copies of ``atoms``."""
         return ShiftedBatch(self._method.batch(atoms, n_replicas), self._shift_eV(atoms))
+
+    def batch_sizes(self, n_replicas: int) -> list[int]:
+        """Every size, for replicas are computed one by one."""
+        return every_size(n_replicas)
 
 
 def load(directory: Path, device: str = "cpu", compile_cache: Path | None = None) -> ShiftedPotential:
