@@ -20,7 +20,7 @@ import numpy as np
 
 import longhot.references
 from longhot.block import Block, InputError, parse_block, plugin
-from longhot.potential import BatchResult, Label, LabelStatus
+from longhot.potential import BatchResult, Label, LabelStatus, every_size
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -173,13 +173,15 @@ class ReferenceBatch:
         """Forget everything of earlier calls."""
         self._calculators: list[Any] = [None] * len(self._replicas)
 
-    def compute(self, positions_A: np.ndarray) -> BatchResult:
-        """Energies and forces at ``positions_A``, shape (n_replicas, n_atoms, 3)."""
+    def compute(self, positions_A: np.ndarray, cell_A: np.ndarray | None = None) -> BatchResult:
+        """Energies and forces; shapes as in ``longhot.potential.BatchPotential``."""
         labels = []
         for index, (replica, positions) in enumerate(zip(self._replicas, positions_A, strict=True)):
             if self._calculators[index] is None:
                 self._calculators[index] = new_calculator(self._config)
             replica.positions = positions
+            if cell_A is not None:
+                replica.cell = cell_A[index]
             labels.append(evaluate(self._calculators[index], replica))
             if labels[-1].status != "ok":
                 self._calculators[index] = None
@@ -203,3 +205,7 @@ class ReferencePotential:
     def batch(self, atoms: Atoms, n_replicas: int) -> ReferenceBatch:
         """A potential for ``n_replicas`` copies of ``atoms``."""
         return ReferenceBatch(self.config, atoms, n_replicas)
+
+    def batch_sizes(self, n_replicas: int) -> list[int]:
+        """Every size, for replicas are computed one by one."""
+        return every_size(n_replicas)
