@@ -28,7 +28,7 @@ FIRST_WIDTH = 0.01
 """First half-width of the moves of ln V."""
 TRIES_BETWEEN_CHANGES = 10
 LOW_ACCEPTANCE, HIGH_ACCEPTANCE = 0.25, 0.5
-WIDTH_FACTOR = 1.2
+WIDTH_FACTOR = 1.5
 ADAPTING_SHARE = 0.1
 """Part of a trajectory in which the width is adapted; afterwards it stands, as detailed balance asks."""
 
