@@ -39,8 +39,10 @@ rule robustness_tables:
     output:
         stability="results/{study}/tables/stability.csv",
         survival="results/{study}/tables/survival.csv",
+        survival_tests="results/{study}/tables/survival_tests.csv",
         recheck="results/{study}/tables/recheck.csv",
         robustness="results/{study}/tables/robustness.csv",
+        rank_agreement="results/{study}/tables/rank_agreement.csv",
     log:
         "results/{study}/logs/robustness_tables.log",
     benchmark:
@@ -49,6 +51,8 @@ rule robustness_tables:
         "../../envs/report.yaml"
     params:
         start_set=plan.start_set(STUDY),
+        controls={name: STUDY.control_reference(name) for name in STUDY.picked("robustness", "datasets")},
+        references={name: STUDY.recheck_reference(name) for name in STUDY.picked("robustness", "datasets")},
         code=code_digest("robustness_tables"),
     script:
         "../scripts/robustness_tables.py"
@@ -57,9 +61,10 @@ rule robustness_tables:
 rule robustness_figures:
     input:
         stability=rules.robustness_tables.output.stability,
-        survival=rules.robustness_tables.output.survival,
         recheck=rules.robustness_tables.output.recheck,
         robustness=rules.robustness_tables.output.robustness,
+        rank_agreement=rules.robustness_tables.output.rank_agreement,
+        failures=plan.paths(plan.SIMULATION + "/failures.extxyz", plan.simulations(STUDY)),
     output:
         robustness=report(
             "results/{study}/figures/robustness.svg",
@@ -75,6 +80,27 @@ rule robustness_figures:
             labels={"figure": "survival"},
         ),
         survival_png="results/{study}/figures/survival.png",
+        causes=report(
+            "results/{study}/figures/failure_causes.svg",
+            caption="../report/failure_causes.rst",
+            category="Hot MD",
+            labels={"figure": "causes of failure"},
+        ),
+        causes_png="results/{study}/figures/failure_causes.png",
+        failures=report(
+            "results/{study}/figures/failures.svg",
+            caption="../report/failures.rst",
+            category="Hot MD",
+            labels={"figure": "failed frames"},
+        ),
+        failures_png="results/{study}/figures/failures.png",
+        spread=report(
+            "results/{study}/figures/committee_spread.svg",
+            caption="../report/committee_spread.rst",
+            category="Hot MD",
+            labels={"figure": "error against committee spread"},
+        ),
+        spread_png="results/{study}/figures/committee_spread.png",
     log:
         "results/{study}/logs/robustness_figures.log",
     benchmark:
@@ -82,6 +108,7 @@ rule robustness_figures:
     conda:
         "../../envs/report.yaml"
     params:
+        simulations=plan.simulations(STUDY),
         code=code_digest("robustness_figures"),
     script:
         "../scripts/robustness_figures.py"

@@ -1,4 +1,4 @@
-"""Rule robustness_tables: gather outcomes and rechecks of all simulations in four tables."""
+"""Rule robustness_tables: gather outcomes and rechecks of all simulations, and what follows from them."""
 
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,7 @@ with job(snakemake):
         snakemake.input.rechecks,
         snakemake.input.curves,
         snakemake.params.start_set,
-        stability=snakemake.output.stability,
-        survival=snakemake.output.survival,
-        recheck=snakemake.output.recheck,
-        robustness=snakemake.output.robustness,
+        snakemake.params.controls,
+        snakemake.params.references,
+        dict(snakemake.output.items()),
     )

@@ -1,6 +1,6 @@
 """Figures of hot MD: the error on frames that a model's own MD visited, and how long its trajectories survive.
 
-Both have one column for each dataset and temperature, and shades of a model's colour for its training sizes.
+Both have a block of panels for each dataset and temperature, and shades of a model's colour for its training sizes.
 """
 
 from __future__ import annotations
@@ -12,26 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from longhot.config import REFERENCE_MODEL
-from longhot.dynamics.tables import failed, kaplan_meier, read
-from longhot.report.style import COLOURS, MARKERS, NEUTRAL, RC, label_decade, save
+from longhot.dynamics.statistics import kaplan_meier
+from longhot.dynamics.tables import ERROR, MD, STATIC, failed, read
+from longhot.report.style import COLOURS, MARKERS, NEUTRAL, RC, label_decade, panel_blocks, save, say, shades
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-MAE = "force_mae_meV_per_A"
-STATIC, MD = "static_force_mae_meV_per_A", "md_force_mae_meV_per_A"
 N_TIME_BINS = 10
 PERCENTILES = (5, 95)
-_BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "fontsize": 7.5, "title_fontsize": 7.5, "ncols": 2}
-
-
-def shades(colour: str, n_sizes: int) -> list[tuple[float, ...]]:
-    """The colour for each training size, from pale for the smallest to full for the largest."""
-    from matplotlib.colors import to_rgb
-
-    full = np.array(to_rgb(colour))
-    return [tuple(1 - weight * (1 - full)) for weight in np.linspace(1.0, 0.45, n_sizes)[::-1]]
+BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "fontsize": 7.5, "title_fontsize": 7.5, "ncols": 2}
+"""Place and size of a legend: below its panel, where it covers no data."""
 
 
 def models_of(table: pd.DataFrame) -> list[str]:
@@ -44,12 +36,19 @@ def sizes_of(table: pd.DataFrame) -> list[int]:
     return sorted(table["train_size"].unique())
 
 
-def _columns(table: pd.DataFrame) -> list[tuple[str, float]]:
-    """Dataset and temperature of each column of panels."""
-    return list(table.groupby(["dataset", "temperature_K"], sort=False).groups)
+def places_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Dataset and temperature of each block of panels, the coolest first."""
+    groups = table.groupby(["dataset", "temperature_K"]).groups
+    return [{"dataset": dataset, "temperature_K": temperature} for dataset, temperature in groups]
 
 
-def _of(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
+def title(place: dict[str, Any]) -> str:
+    """Dataset and temperature as the head of a panel."""
+    return f"{place['dataset']}, {place['temperature_K']:g} K"
+
+
+def rows_of(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
+    """The rows whose columns have the wanted values."""
     for name, value in wanted.items():
         table = table[table[name] == value]
     return table
@@ -61,9 +60,9 @@ def draw_errors(axes: Axes, robustness: pd.DataFrame, frames: pd.DataFrame, styl
     Bars go from the 5th to the 95th percentile over the rechecked frames. A model that was run at one
     training size, because its forces do not depend on the data, becomes horizontal lines.
     """
-    learned = [model for model in styles if len(_of(robustness, model=model)) > 1]
+    learned = [model for model in styles if len(rows_of(robustness, model=model)) > 1]
     for model, style in styles.items():
-        rows = _of(robustness, model=model).sort_values("train_size")
+        rows = rows_of(robustness, model=model).sort_values("train_size")
         if rows.empty:
             continue
         colour, marker = COLOURS[style % len(COLOURS)], MARKERS[style % len(MARKERS)]
@@ -99,14 +98,14 @@ def draw_errors(axes: Axes, robustness: pd.DataFrame, frames: pd.DataFrame, styl
     if len(sizes) == 1:
         axes.set_xlim(sizes[0] / 2, sizes[0] * 2)
     label_decade(axes)
-    axes.legend(title="bars: 5th to 95th percentile over rechecked frames", **_BELOW)
+    axes.legend(title="bars: 5th to 95th percentile over rechecked frames", **BELOW)
 
 
 def _bars(rows: pd.DataFrame, frames: pd.DataFrame) -> np.ndarray:
     """Distances from the mean in MD down and up to the percentiles over frames, shape (2, n_sizes)."""
     bars = []
     for row in rows.itertuples():
-        errors = _of(frames, model=row.model, train_size=row.train_size)[MAE].dropna()
+        errors = rows_of(frames, model=row.model, train_size=row.train_size)[ERROR].dropna()
         mean = getattr(row, MD)
         low, high = np.percentile(errors, PERCENTILES) if len(errors) else (mean, mean)
         bars.append((mean - low, high - mean))
@@ -123,11 +122,11 @@ def draw_course(axes: Axes, frames: pd.DataFrame, runs: pd.DataFrame, colour: st
     end_ps = runs["simulated_ps"].max() or 1.0
     edges = np.linspace(0, end_ps, N_TIME_BINS + 1)
     for place, (size, shade) in enumerate(zip(sizes, shades(colour, len(sizes)), strict=True)):
-        part, own = _of(frames, train_size=size).dropna(subset=[MAE]), _of(runs, train_size=size)
+        part, own = rows_of(frames, train_size=size).dropna(subset=[ERROR]), rows_of(runs, train_size=size)
         # Frames stand at the ends of spans, so a span holds its right edge.
         span = np.clip(np.searchsorted(edges, part["time_ps"] - 1e-9, side="right") - 1, 0, N_TIME_BINS - 1)
         binned = part.groupby(span)
-        time_ps, errors = binned["time_ps"].median(), binned[MAE].quantile([0.25, 0.5, 0.75]).unstack()
+        time_ps, errors = binned["time_ps"].median(), binned[ERROR].quantile([0.25, 0.5, 0.75]).unstack()
         label = f"N = {size}: {failed(own).sum()} of {len(own)} failed"
         axes.plot(
             time_ps, errors.get(0.5, time_ps), color=shade, marker=MARKERS[place % len(MARKERS)], ms=4, label=label
@@ -143,16 +142,13 @@ def draw_course(axes: Axes, frames: pd.DataFrame, runs: pd.DataFrame, colour: st
     low, high = np.log(axes.get_ylim())
     axes.set_ylim(np.exp(low), np.exp(high + (high - low) * 0.07 * (len(sizes) + 1)))
     label_decade(axes)
-    axes.legend(title="line: median over replicas, band: quartiles, crosses: failures", **_BELOW)
+    axes.legend(title="line: median over replicas, band: quartiles, crosses: failures", **BELOW)
 
 
 def draw_survival(axes: Axes, runs: pd.DataFrame, control: pd.DataFrame, colour: str) -> None:
-    """Kaplan-Meier estimates of one model, a line for each training size, and the control's.
-
-    A bar behind the end of each line is its 95 % interval there.
-    """
+    """Kaplan-Meier estimates of one model with 95 % bands, a line for each training size, and the control's."""
     sizes = sizes_of(runs)
-    groups = [(f"N = {size}", _of(runs, train_size=size)) for size in sizes]
+    groups = [(f"N = {size}", rows_of(runs, train_size=size)) for size in sizes]
     colours: list[Any] = shades(colour, len(sizes))
     if len(control):
         groups, colours = [*groups, ("control", control)], [*colours, NEUTRAL]
@@ -163,22 +159,16 @@ def draw_survival(axes: Axes, runs: pd.DataFrame, control: pd.DataFrame, colour:
         # Lines on top of one another stay visible.
         dashes = (0, (5, 1 + 2 * place)) if place else "-"
         axes.step(curve["time_ps"], curve["survival"], where="post", color=shade, label=label, ls=dashes, lw=1.8)
+        axes.fill_between(
+            curve["time_ps"], curve["ci_low"], curve["ci_high"], step="post", color=shade, alpha=0.15, lw=0
+        )
         last = curve.iloc[-1]
-        bar = np.array([[last["survival"] - last["ci_low"]], [last["ci_high"] - last["survival"]]])
-        style: dict[str, Any] = {
-            "color": shade,
-            "marker": MARKERS[place % len(MARKERS)],
-            "ms": 4,
-            "elinewidth": 1.5,
-            "capsize": 3,
-        }
-        axes.errorbar(end_ps * (1.04 + 0.035 * place), last["survival"], yerr=np.maximum(bar, 0), **style)
+        axes.plot(last["time_ps"], last["survival"], color=shade, marker=MARKERS[place % len(MARKERS)], ms=5)
         cut = own.loc[own["outcome"] == "timeout", "simulated_ps"]
         index = np.searchsorted(curve["time_ps"], cut, side="right") - 1
         axes.plot(cut, curve["survival"].to_numpy()[index], "|", color=shade, ms=8)
-    axes.set(xlabel="time (ps)", ylabel="share that has not failed", ylim=(-0.03, 1.05))
-    axes.set_xlim(0, end_ps * (1.04 + 0.035 * len(groups)))
-    axes.legend(title="bars: 95 % intervals at the end", **_BELOW)
+    axes.set(xlabel="time (ps)", ylabel="share that has not failed", ylim=(-0.03, 1.05), xlim=(0, 1.02 * end_ps))
+    axes.legend(title="bands: 95 % intervals, bars across a line: stopped by the time limit", **BELOW)
 
 
 def draw(
@@ -203,41 +193,33 @@ def draw(
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    errors, rechecked, runs = read(robustness_path), read(recheck_path), read(stability_path)
-    even = rechecked[~rechecked["before_failure"].astype(bool)]
-    columns = _columns(runs)
-    styles = {model: style for style, model in enumerate(models_of(runs))}
-    size = (4.6 * max(2, len(columns)), 3.9)
+    errors, runs = read(robustness_path), read(stability_path)
+    even = rows_of(read(recheck_path), choice="even")
+    places, styles = places_of(runs), {model: style for style, model in enumerate(models_of(runs))}
     with plt.rc_context(RC):
-        figure, panels = plt.subplots(
-            1 + len(styles), len(columns), figsize=(size[0], size[1] * (1 + len(styles))), squeeze=False
-        )
-        for column, (dataset, temperature) in zip(panels.T, columns, strict=True):
-            where = {"dataset": dataset, "temperature_K": temperature}
-            draw_errors(column[0], _of(errors, **where), _of(even, **where), styles)
-            column[0].set_title(f"{dataset}, {temperature:g} K: test set and own MD", fontsize=10)
-            for axes, (model, style) in zip(column[1:], styles.items(), strict=True):
-                own = _of(runs, model=model, **where)
+        figure, blocks = panel_blocks(len(places), 1 + len(styles))
+        for (first, *others), place in zip(blocks, places, strict=True):
+            draw_errors(first, rows_of(errors, **place), rows_of(even, **place), styles)
+            first.set_title(f"{title(place)}: test set and own MD", fontsize=10)
+            for axes, (model, style) in zip(others, styles.items(), strict=True):
+                own = rows_of(runs, model=model, **place)
                 if own.empty:
-                    axes.set_axis_off()
+                    say(axes, f"{model} was not run on {title(place)}.")
                     continue
-                draw_course(axes, _of(even, model=model, **where), own, COLOURS[style % len(COLOURS)])
-                axes.set_title(f"{dataset}, {temperature:g} K: {model} along its MD", fontsize=10)
+                draw_course(axes, rows_of(even, model=model, **place), own, COLOURS[style % len(COLOURS)])
+                axes.set_title(f"{title(place)}: {model} along its MD", fontsize=10)
         save(figure, robustness)
         plt.close(figure)
 
-        figure, panels = plt.subplots(
-            max(1, len(styles)), len(columns), figsize=(size[0], size[1] * max(1, len(styles))), squeeze=False
-        )
-        for column, (dataset, temperature) in zip(panels.T, columns, strict=True):
-            where = {"dataset": dataset, "temperature_K": temperature}
-            control = _of(runs, model=REFERENCE_MODEL, **where)
-            for axes, (model, style) in zip(column, styles.items(), strict=True):
-                own = _of(runs, model=model, **where)
+        figure, blocks = panel_blocks(len(places), len(styles))
+        for block, place in zip(blocks, places, strict=True):
+            control = rows_of(runs, model=REFERENCE_MODEL, **place)
+            for axes, (model, style) in zip(block, styles.items(), strict=True):
+                own = rows_of(runs, model=model, **place)
                 if own.empty:
-                    axes.set_axis_off()
+                    say(axes, f"{model} was not run on {title(place)}.")
                     continue
                 draw_survival(axes, own, control, COLOURS[style % len(COLOURS)])
-                axes.set_title(f"{dataset}, {temperature:g} K: {model}", fontsize=10)
+                axes.set_title(f"{title(place)}: {model}", fontsize=10)
         save(figure, survival)
         plt.close(figure)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from longhot.files import atomic_path
 
@@ -27,6 +29,42 @@ RC = {
     "svg.hashsalt": "longhot",
     "figure.constrained_layout.use": True,
 }
+MOST_COLUMNS = 3
+PANEL_SIZE_INCHES = (4.6, 3.9)
+
+
+def shades(colour: str, n_sizes: int) -> list[tuple[float, ...]]:
+    """The colour for each training size, from pale for the smallest to full for the largest."""
+    from matplotlib.colors import to_rgb
+
+    full = np.array(to_rgb(colour))
+    return [tuple(1 - weight * (1 - full)) for weight in np.linspace(1.0, 0.45, n_sizes)[::-1]]
+
+
+def panel_blocks(n_blocks: int, n_panels: int) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of blocks below one another, each of so many panels in rows of at most ``MOST_COLUMNS``.
+
+    Returns:
+        The figure, and the panels of each block.
+    """
+    import matplotlib.pyplot as plt
+
+    # A lone panel keeps half of the width, so that its text stays as large as elsewhere.
+    n_columns = max(2, min(MOST_COLUMNS, n_panels))
+    n_rows = -(-n_panels // n_columns)
+    width, height = PANEL_SIZE_INCHES
+    size = (width * n_columns, height * n_rows * n_blocks)
+    figure, grid = plt.subplots(n_rows * n_blocks, n_columns, figsize=size, squeeze=False)
+    blocks: list[list[Any]] = [list(block.flat) for block in np.split(grid, n_blocks)]
+    for axes in (axes for block in blocks for axes in block[n_panels:]):
+        axes.set_axis_off()
+    return figure, [block[:n_panels] for block in blocks]
+
+
+def say(axes: Axes, text: str) -> None:
+    """A panel that holds a sentence in place of what could not be drawn."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", wrap=True, color=NEUTRAL)
 
 
 def label_decade(axes: Axes) -> None:
