@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from longhot.dynamics.statistics import NO_WIDTH
+from longhot.dynamics.tables import survival_table, survival_tests_table
 from longhot.files import read_json
 from longhot.report import manifest, page
 from longhot.report.columns import column
 from longhot.report.flags import flags
-from longhot.report.verdict import baseline, chance_of_failures, ladder, listed, mean_errors, number, scaling, verdict
+from longhot.report.verdict import baseline, ladder, listed, mean_errors, number, p_text, scaling, verdict
 from longhot.report.views import MOST_ROWS, table_view
 
 CONFIG = {
@@ -83,7 +85,7 @@ def slopes_table() -> pd.DataFrame:
 
 def md_tables() -> dict[str, pd.DataFrame]:
     """MD of one model and the control: with 25 frames 5 of 8 replicas break at 1000 K, with more none."""
-    stability, survival, recheck, robustness = [], [], [], []
+    stability, recheck, robustness = [], [], []
     for model, size in (("reference", 0), *(("mace-L0-nu2", size) for size in SIZES)):
         for temperature in (300.0, 1000.0):
             broken = 5 if (size, temperature) == (25, 1000.0) else 0
@@ -100,6 +102,8 @@ def md_tables() -> dict[str, pd.DataFrame]:
                         "failure_time_ps": 1.25 * (replica + 1) if fails else np.nan,
                         "simulated_ps": 1.25 * (replica + 1) if fails else 10.0,
                         "wall_s": 12.0,
+                        "cause": "bond broken: O2-H3 at 1.7 A" if fails else "",
+                        "atoms": "2 3" if fails else "",
                     }
                 )
                 for frame in range(2):
@@ -111,7 +115,7 @@ def md_tables() -> dict[str, pd.DataFrame]:
                             "temperature_K": temperature,
                             "replica": replica,
                             "time_ps": frame * 0.5,
-                            "before_failure": fails and frame == 1,
+                            "choice": "before_failure" if fails and frame == 1 else "even",
                             "reference": "xtb",
                             "reference_status": status,
                             "model_status": "ok",
@@ -120,19 +124,6 @@ def md_tables() -> dict[str, pd.DataFrame]:
                             "committee_force_std_meV_per_A": np.nan,
                         }
                     )
-            low, high = (0.63, 1.0) if not broken else (0.09, 0.67)
-            survival.append(
-                {
-                    **ids,
-                    "temperature_K": temperature,
-                    "n_replicas": 8,
-                    "n_failed": broken,
-                    "survival_at_end": 1 - broken / 8,
-                    "ci_low": low,
-                    "ci_high": high,
-                    "median_survival_ps": 5.0 if broken else np.nan,
-                }
-            )
             ratio = {0: np.nan, 25: 2.9, 100: 1.6, 400: 1.2}[size]
             robustness.append(
                 {
@@ -142,12 +133,44 @@ def md_tables() -> dict[str, pd.DataFrame]:
                     "md_force_mae_meV_per_A": 0.0 if model == "reference" else 40.0 * ratio,
                     "md_force_mae_p95_meV_per_A": 0.0 if model == "reference" else 60.0 * ratio,
                     "error_ratio": ratio,
+                    "md_force_mae_before_failure_meV_per_A": 300.0 if broken else np.nan,
                     "n_rechecked": 16,
                     "n_reference_failed": broken,
+                    "run_by": "xtb" if model == "reference" else "",
+                    "rechecked_by": "xtb",
+                    "reason": "control" if model == "reference" else "",
                 }
             )
-    named = {"stability": stability, "survival": survival, "recheck": recheck, "robustness": robustness}
-    return {name: pd.DataFrame(rows) for name, rows in named.items()}
+    runs = pd.DataFrame(stability)
+    return {
+        "stability": runs,
+        "survival": survival_table(runs),
+        "survival_tests": survival_tests_table(runs),
+        "recheck": pd.DataFrame(recheck),
+        "robustness": pd.DataFrame(robustness),
+        "rank_agreement": agreement_table(),
+    }
+
+
+STATIC_ERROR, FAILURES, MD_ERROR = "static_force_mae_meV_per_A", "failure_rate_per_ns", "md_force_mae_meV_per_A"
+SPREAD_ERROR = ("committee_force_std_meV_per_A", "force_mae_meV_per_A")
+
+
+def agreement_table() -> pd.DataFrame:
+    """At 300 K nothing fails and the errors do not agree; at 1000 K they do, and the spread warns at N = 100 only."""
+    nan = np.nan
+    rows = [
+        (300.0, "fits", "", nan, STATIC_ERROR, FAILURES, 6, nan, nan, nan, nan, "all values of one side are equal"),
+        (300.0, "fits", "", nan, STATIC_ERROR, MD_ERROR, 6, 0.2, -0.5, 0.8, 0.7, ""),
+        (1000.0, "fits", "", nan, STATIC_ERROR, FAILURES, 6, 1.0, nan, nan, 0.0028, NO_WIDTH),
+        (1000.0, "fits", "", nan, STATIC_ERROR, MD_ERROR, 6, 0.8, 0.4, 1.0, 0.012, ""),
+        (300.0, "frames", "mace-L0-nu2", 25, *SPREAD_ERROR, 60, 0.5, 0.4, 0.6, nan, ""),
+        (1000.0, "frames", "mace-L0-nu2", 25, *SPREAD_ERROR, 60, 0.1, -0.1, 0.3, nan, ""),
+        (1000.0, "frames", "mace-L0-nu2", 100, *SPREAD_ERROR, 60, 0.4, 0.25, 0.55, nan, ""),
+    ]
+    names = ["temperature_K", "over", "model", "train_size", "x", "y", "n_points"]
+    names += ["kendall_tau", "ci_low", "ci_high", "p_value", "reason"]
+    return pd.DataFrame(rows, columns=names).assign(dataset="ethanol")
 
 
 def all_tables() -> dict[str, pd.DataFrame]:
@@ -334,18 +357,75 @@ def test_scaling_warns_of_models_that_do_not_learn() -> None:
 
 
 def test_survival_is_told_beside_the_control() -> None:
-    cold, hot, worse, kinds = texts(all_tables(), "Survival in MD")
-    assert cold.startswith("At 300 K the reference method itself completes 8 of 8 trajectories")
-    assert "mace-L0-nu2 3 of 8 (N = 25), 8 of 8 (N = 100) and 8 of 8 (N = 400)" in hot
-    assert worse.endswith("for mace-L0-nu2 (N = 25).")
+    cold, control, model, worse, unsure, pairs, kinds = texts(all_tables(), "Survival in MD")
+    # Garwood for no failure in 8 x 10 ps: -ln(0.025) / 0.08 ns.
+    assert cold == (
+        "At 300 K none of 32 trajectories failed, models and control together: "
+        "at most 46.1 failures per ns in each group."
+    )
+    assert control == "At 1000 K the control keeps 8 of 8 (at most 46.1 failures per ns)."
+    # 5 failures in 1.25 x (1 + 2 + 3 + 4 + 5) + 3 x 10 = 48.75 ps.
+    assert (
+        "mace-L0-nu2 keeps 3 of 8 (N = 25; 103 [33.3, 239] failures per ns; half gone after 5.00 ps), 8 of 8" in model
+    )
+    # Expected 8/16 + 7/15 + 6/14 + 5/13 + 4/12 = 2.113 of 5, variance 1.203: chi-squared 6.93, p 0.0085, of 3 tests.
+    assert (
+        worse == "At 1000 K log-rank tests show shorter lives than in the control for mace-L0-nu2 (N = 25), p = 0.025."
+    )
+    assert unsure.endswith("do not tell from the control: mace-L0-nu2 (N = 100) and mace-L0-nu2 (N = 400).")
+    assert "they tell apart 2 of 3 pairs" in pairs
+    assert "mace-L0-nu2 (N = 100) outlives mace-L0-nu2 (N = 25), p = 0.025" in pairs
     assert kinds == "Of 48 trajectories of models 5 failed: bond broken (5). The first failure came after 1.25 ps."
 
 
-def test_failures_that_may_be_chance_are_told_as_such() -> None:
-    control = pd.Series({"n_failed": 0, "n_replicas": 8})
-    p_values = [chance_of_failures(pd.Series({"n_failed": n, "n_replicas": 8}), control) for n in (0, 2, 8)]
-    # Hypergeometric by hand: C(8, 2) / C(16, 2) and 1 / C(16, 8).
-    np.testing.assert_allclose(p_values, [1, 28 / 120, 1 / 12870])
+def test_what_outlives_the_control_is_told() -> None:
+    tables = all_tables()
+    swapped = {"reference": "mace-L0-nu2", "mace-L0-nu2": "reference"}
+    runs = tables["stability"]
+    runs = runs[runs["train_size"].isin([0, 25]) & (runs["temperature_K"] == 1000)].replace({"model": swapped})
+    runs["train_size"] = runs["model"].map({"reference": 0, "mace-L0-nu2": 25})
+    tables |= {"stability": runs, "survival": survival_table(runs), "survival_tests": survival_tests_table(runs)}
+    found = texts(tables, "Survival in MD")
+    assert (
+        "At 1000 K log-rank tests show longer lives than in the control for mace-L0-nu2 (N = 25), p = 0.0" in found[2]
+    )
+
+
+def test_control_says_who_ran_it() -> None:
+    tables = all_tables()
+    (own,) = texts(tables, "Control")
+    assert own == "The control ran with xtb, the method that also computed the visited frames again."
+    control = tables["robustness"]["model"] == "reference"
+    tables["robustness"].loc[control, ["run_by", "md_force_mae_meV_per_A"]] = ["cheap", 88.0]
+    (other,) = texts(tables, "Control")
+    assert other.startswith("The control ran with cheap in place of xtb")
+    assert "the force error of cheap against xtb is 88.0 meV/Å at 300 K and 88.0 meV/Å at 1000 K" in other
+    assert "Control on ethanol ran with cheap, not xtb" in [flag.what for flag in flags(tables)]
+
+
+def test_order_of_the_static_test_is_held_against_use() -> None:
+    tied, unshown, alike, errors = texts(all_tables(), "Static order")
+    assert tied == (
+        "At 300 K the order of 6 fits by static force error cannot be held against that by failure rate: "
+        "all values of one side are equal."
+    )
+    assert "Kendall's τ = 0.20 [−0.50, 0.80], p = 0.7: no agreement is shown." in unshown
+    assert alike.endswith(
+        "failure rate with Kendall's τ = 1.00, p = 0.0028: the better in the test is the better in use."
+    )
+    assert "force error in their own MD with Kendall's τ = 0.80 [0.40, 1.00], p = 0.012" in errors
+
+
+def test_committee_spread_as_a_warning_at_the_highest_temperature() -> None:
+    (text,) = texts(all_tables(), "Committee spread")
+    assert "at 1000 K" in text
+    assert "τ = 0.10 [−0.10, 0.30] (N = 25) and τ = 0.40 [0.25, 0.55] (N = 100)" in text
+    assert text.endswith("; no warning is shown for N = 25.")
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.2, "p = 0.2"), (0.0123, "p = 0.012"), (0.0004, "p < 0.001")])
+def test_p_text(value: float, text: str) -> None:
+    assert p_text(value) == text
 
 
 def test_error_in_md_is_told_and_warned_of() -> None:
@@ -378,7 +458,19 @@ def test_flags_gather_every_reservation() -> None:
         "MD of mace-L0-nu2 (N = 25) on ethanol at 300 K: timeout": "1 of 8 trajectories",
         "Control on ethanol at 300 K: overlap": "1 of 8 trajectories",
         "Frames of mace-L0-nu2 (N = 25) on ethanol at 1000 K, by the reference method: not converged": "5 of 16 frames",
+        "Survival on ethanol: all trajectories of a group run with one fit": "6 of 6 groups",
+        "Rank agreement of static force error and failure rate on ethanol at 300 K": "6 fits",
+        "Rank agreement of static force error and failure rate on ethanol at 1000 K": "6 fits",
     }
+
+
+def test_flags_of_few_trajectories_and_missing_errors() -> None:
+    tables = all_tables()
+    tables["survival"].loc[0, "n_replicas"] = 4
+    tables["robustness"].loc[3, ["md_force_mae_meV_per_A", "reason"]] = [np.nan, "no rechecked frame"]
+    found = {flag.what: (flag.count, flag.why) for flag in flags(tables)}
+    assert found["Survival on ethanol: groups of fewer than 8 trajectories"][0] == "1 of 8 groups"
+    assert found["MD error of mace-L0-nu2 (N = 25) on ethanol at 1000 K"] == ("no number", "no rechecked frame.")
 
 
 def test_converged_is_read_from_text_too(tmp_path: Path) -> None:
@@ -424,6 +516,9 @@ def test_survival_overview_puts_the_control_first() -> None:
         "8 of 8 (63 % to 100 %)",
         "3 of 8 (9 % to 67 %)",
     ]
+    rates = page.rate_overview(md_tables()["survival"])
+    assert [one.text for one in rates.rows[0]] == ["control", "–", "0 (0 to 46.1)", "0 (0 to 46.1)"]
+    assert rates.rows[1][3].text == "103 (33.3 to 239)"
 
 
 def test_column_headings_carry_units() -> None:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from longhot.config import REFERENCE_MODEL
+from longhot.dynamics.statistics import FEWEST_TRAJECTORIES
 from longhot.files import read_json
 from longhot.report.verdict import BASELINE_FAMILY, is_false
 
@@ -32,7 +35,10 @@ def flags(tables: dict[str, pd.DataFrame]) -> list[Flag]:
         "learning_curves": (unconverged_fits, missing_errors, failed_predictions, single_seeds),
         "learning_curve_slopes": (weak_slopes,),
         "stability": (unfinished_runs, failing_control),
+        "survival": (few_trajectories, single_fits),
         "recheck": (failed_rechecks,),
+        "robustness": (cheaper_control, missing_md_errors),
+        "rank_agreement": (unknown_agreement,),
     }
     found = []
     for name, functions in checks.items():
@@ -147,6 +153,76 @@ def failing_control(outcomes: pd.DataFrame) -> list[Flag]:
                 )
             )
     return found
+
+
+def few_trajectories(survival: pd.DataFrame) -> list[Flag]:
+    """Groups with too few trajectories for the tests."""
+    few = survival[survival["n_replicas"] < FEWEST_TRAJECTORIES]
+    return [
+        Flag(
+            f"Survival on {dataset}: groups of fewer than {FEWEST_TRAJECTORIES} trajectories",
+            f"{len(group)} of {(survival['dataset'] == dataset).sum()} groups",
+            "The p-values of the log-rank tests are rough, and the intervals wide.",
+        )
+        for dataset, group in few.groupby("dataset", sort=False)
+    ]
+
+
+def single_fits(survival: pd.DataFrame) -> list[Flag]:
+    """Models whose survival is that of one fit at each training size."""
+    fitted = survival[survival["model"] != REFERENCE_MODEL]
+    return [
+        Flag(
+            f"Survival on {dataset}: all trajectories of a group run with one fit",
+            f"{len(group)} of {(fitted['dataset'] == dataset).sum()} groups",
+            "What differs between two fits may be due to their seeds: the tests do not know how another fit would do.",
+        )
+        for dataset, group in fitted[fitted["n_seeds"] == 1].groupby("dataset", sort=False)
+    ]
+
+
+def cheaper_control(robustness: pd.DataFrame) -> list[Flag]:
+    """Datasets whose control ran with another method than the one that rechecks."""
+    rows = robustness[(robustness["model"] == REFERENCE_MODEL) & (robustness["run_by"] != robustness["rechecked_by"])]
+    return [
+        Flag(
+            f"Control on {dataset} ran with {group['run_by'].iloc[0]}, not {group['rechecked_by'].iloc[0]}",
+            "",
+            f"Whether {group['rechecked_by'].iloc[0]} itself would survive the protocol is not known.",
+        )
+        for dataset, group in rows.groupby("dataset", sort=False)
+    ]
+
+
+def missing_md_errors(robustness: pd.DataFrame) -> list[Flag]:
+    """Models without an error in MD."""
+    return [
+        Flag(
+            f"MD error of {row['model']} (N = {row['train_size']:g}) on {row['dataset']} at {row['temperature_K']:g} K",
+            "no number",
+            f"{row['reason']}.",
+        )
+        for _, row in robustness[robustness["md_force_mae_meV_per_A"].isna()].iterrows()
+    ]
+
+
+def unknown_agreement(agreement: pd.DataFrame) -> list[Flag]:
+    """Rank correlations, or their intervals, that the data do not give."""
+    unknown = agreement[agreement["kendall_tau"].isna() | agreement["ci_low"].isna()]
+    return [
+        Flag(
+            f"Rank agreement of {_order(row)} on {row['dataset']} at {row['temperature_K']:g} K",
+            f"{row['n_points']} {row['over']}",
+            f"{'No number' if np.isnan(row['kendall_tau']) else 'No interval'}: {row['reason']}.",
+        )
+        for _, row in unknown.iterrows()
+    ]
+
+
+def _order(row: pd.Series) -> str:
+    if row["over"] == "frames":
+        return f"committee spread and force error of {row['model']} (N = {row['train_size']:g})"
+    return "static force error and " + ("failure rate" if row["y"] == "failure_rate_per_ns" else "force error in MD")
 
 
 def failed_rechecks(recheck: pd.DataFrame) -> list[Flag]:

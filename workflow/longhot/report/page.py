@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from longhot.report.manifest import duration_text
 from longhot.report.verdict import (
     BASELINE_FAMILY,
     Sentence,
-    is_true,
     main_test_set,
     mean_errors,
     number,
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 FIGURES = {
     "learning_curves": "Test error against number of training frames on logarithmic axes, one line for each model.",
     "robustness": "Static and MD force error against training size, and force error along the simulation time.",
-    "survival": "Share of trajectories that have not failed against simulation time, one line for each model.",
+    "survival": "Share of trajectories that have not failed against simulation time, one line for each training size.",
+    "failure_causes": "Stacked bars: share of the trajectories of each model and size that ended in each way.",
+    "failures": "Atoms of failed trajectories, some checks before the failure and at it.",
+    "committee_spread": "Force error on rechecked frames against committee spread on logarithmic axes.",
 }
 """Figures in reading order, with the text that stands for them where they cannot be seen."""
 
@@ -136,11 +139,14 @@ def overview(tables: dict[str, pd.DataFrame]) -> list[TableView]:
             views += error_overview(of_dataset, tables.get("learning_curve_slopes"))
     survival = tables.get("survival")
     if survival is not None and len(survival):
-        views += [survival_overview(of_dataset) for _, of_dataset in survival.groupby("dataset", sort=False)]
+        for _, of_dataset in survival.groupby("dataset", sort=False):
+            views += [survival_overview(of_dataset), rate_overview(of_dataset)]
     robustness = tables.get("robustness")
     if robustness is not None and len(robustness):
-        kept = [one for one in robustness if one not in ("n_replicas", "n_failed", "reason")]
+        left_out = ("n_replicas", "n_failed", "run_by", "rechecked_by", "reason")
+        kept = [one for one in robustness if one not in left_out]
         views.append(table_view("robustness", robustness[robustness["model"] != REFERENCE_MODEL][kept]))
+        views.append(table_view("rank_agreement", tables["rank_agreement"]))
     recheck = tables.get("recheck")
     if recheck is not None and len(recheck):
         views.append(recheck_overview(recheck))
@@ -202,18 +208,32 @@ def _slope_cell(slopes: pd.DataFrame | None, dataset: str, model: str, test_set:
 
 def survival_overview(survival: pd.DataFrame) -> TableView:
     """Surviving trajectories by model and training size (rows) and temperature (columns) of one dataset."""
+    title = f"Survival in MD on {survival['dataset'].iloc[0]}"
+    note = "Trajectories that did not fail, of all; in brackets the 95 % interval of the survival."
+    return _by_temperature(survival, _survival_cell, title, note)
+
+
+def rate_overview(survival: pd.DataFrame) -> TableView:
+    """Failure rates by model and training size (rows) and temperature (columns) of one dataset."""
+    title = f"Failures per ns of MD on {survival['dataset'].iloc[0]}"
+    note = "Failures over the time simulated; in brackets the 95 % interval, which takes the rate to be constant."
+    return _by_temperature(survival, _rate_cell, title, note)
+
+
+def _by_temperature(
+    survival: pd.DataFrame, one_cell: Callable[[pd.Series | None], Cell], title: str, note: str
+) -> TableView:
+    """One cell for each model and training size (rows) and temperature (columns), the control first."""
     temperatures = sorted(survival["temperature_K"].unique())
     rows = []
     for (model, size), group in survival.groupby(["model", "train_size"], sort=False, dropna=False):
         by_temperature = {row["temperature_K"]: row for _, row in group.iterrows()}
-        name = "control: the reference method" if model == REFERENCE_MODEL else str(model)
+        name = "control" if model == REFERENCE_MODEL else str(model)
         size_cell = Cell("–", "0", "Needs no training.", "empty") if not size else cell(size, column("train_size"))
-        rows.append([Cell(name, name), size_cell, *[_survival_cell(by_temperature.get(one)) for one in temperatures]])
-    rows.sort(key=lambda row: not row[0].text.startswith("control"))
+        rows.append([Cell(name, name), size_cell, *[one_cell(by_temperature.get(one)) for one in temperatures]])
+    rows.sort(key=lambda row: row[0].text != "control")
     headings = [Column("model"), column("train_size"), *[Column(f"{one:g} K") for one in temperatures]]
-    notes = ["Trajectories that did not fail, of all; in brackets the 95 % interval of the survival."]
-    title = f"Survival in MD on {survival['dataset'].iloc[0]}"
-    return TableView(title, headings, rows, notes=notes, source="tables/survival.csv")
+    return TableView(title, headings, rows, notes=[note], source="tables/survival.csv")
 
 
 def _survival_cell(row: pd.Series | None) -> Cell:
@@ -226,14 +246,26 @@ def _survival_cell(row: pd.Series | None) -> Cell:
     return Cell(text.replace("%", " %"), repr(float(row["survival_at_end"])), style="number")
 
 
+def _rate_cell(row: pd.Series | None) -> Cell:
+    if row is None:
+        return Cell("–", "", "Not run.", "empty")
+    rate = row["failure_rate_per_ns"]
+    if np.isnan(rate):
+        return Cell("–", "", str(row["reason"]), "empty")
+    interval = f"({number(row['failure_rate_ci_low'])} to {number(row['failure_rate_ci_high'])})"
+    return Cell(f"{number(rate)} {interval}", repr(float(rate)), style="number")
+
+
 def recheck_overview(recheck: pd.DataFrame) -> TableView:
-    """Force error on visited frames: how many, median, 95th percentile, largest, and just before failures, by run."""
+    """Force error on visited frames: how many, median, 95th percentile, largest, and on picked frames, by run."""
     keys = ["dataset", "model", "train_size", "temperature_K"]
     rows = []
     for key, group in recheck[recheck["model"] != REFERENCE_MODEL].groupby(keys, sort=False):
-        late = group["before_failure"].map(is_true)
-        spread, before = (group[mask]["force_mae_meV_per_A"].dropna() for mask in (~late, late))
-        values = [spread.median(), spread.quantile(0.95), spread.max(), before.median()]
+        even, before, highest = (
+            group.loc[group["choice"] == choice, "force_mae_meV_per_A"].dropna()
+            for choice in ("even", "before_failure", "highest_spread")
+        )
+        values = [even.median(), even.quantile(0.95), even.max(), before.median(), highest.median()]
         empty = Column("", empty="No such frame.")
         rows.append(
             [cell(value, column(name)) for name, value in zip(keys, key, strict=True)]
@@ -241,10 +273,12 @@ def recheck_overview(recheck: pd.DataFrame) -> TableView:
             + [cell(value, empty) for value in values]
         )
     headings = [column(one) for one in (*keys, "n_rechecked", "n_reference_failed")]
-    headings += [Column(label, "meV/Å") for label in ("median", "95th percentile", "largest", "before failures")]
+    labels = ("median", "95th percentile", "largest", "before failures", "at highest spread")
+    headings += [Column(label, "meV/Å") for label in labels]
     notes = [
         "Mean absolute force error of single frames that the model visited, recomputed by the reference method. The "
-        "first three columns are over frames spread evenly in time, the last is the median just before failures."
+        "first three errors are over frames spread evenly in time; the last two are medians over the frames just "
+        "before failures and over those of the highest committee spread."
     ]
     return TableView(
         "Force error on the frames visited in MD", headings, rows, notes=notes, source="tables/recheck.csv"

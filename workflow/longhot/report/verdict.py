@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 BASELINE_FAMILY = "nonml"
 FORCE_ERROR = "force_mae_meV_per_A"
 NOTABLE_RATIO = 2.0
-SIGNIFICANCE = 0.05
 """MD error over static error from which the static test is said to mislead."""
+SIGNIFICANCE = 0.05
+"""P-value below which groups are told apart, and orders are said to agree."""
+MOST_PAIRS = 4
+"""Pairs of models or training sizes that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,22 @@ def verdict(tables: dict[str, pd.DataFrame]) -> list[Sentence]:
             sentences += ladder(errors, where, "max_L", "correlation")
             sentences += baseline(errors, where)
             sentences += extrapolation(errors, where)
-    survival = tables.get("survival")
-    if survival is not None and len(survival):
-        for dataset, of_dataset in survival.groupby("dataset", sort=False):
-            sentences += stability(of_dataset, _where(survival, dataset))
-    outcomes = tables.get("stability")
-    if outcomes is not None and len(outcomes):
-        sentences += failure_kinds(outcomes)
     robustness = tables.get("robustness")
     if robustness is not None and len(robustness):
+        survival, tests, agreement = (tables[name] for name in ("survival", "survival_tests", "rank_agreement"))
         for dataset, of_dataset in robustness.groupby("dataset", sort=False):
-            sentences += own_dynamics(of_dataset, _where(robustness, dataset))
+            where = _where(robustness, dataset)
+            sentences += control(of_dataset, where)
+            sentences += stability(_of(survival, dataset), _of(tests, dataset), where)
+            sentences += own_dynamics(of_dataset, where)
+            sentences += static_order(_of(agreement, dataset), where)
+            sentences += committee_spread(_of(agreement, dataset), where)
+        sentences += failure_kinds(tables["stability"])
     return sentences
+
+
+def _of(table: pd.DataFrame, dataset: object) -> pd.DataFrame:
+    return table[table["dataset"] == dataset]
 
 
 def _where(table: pd.DataFrame, dataset: object) -> str:
@@ -100,11 +107,6 @@ def mean_errors(curves: pd.DataFrame) -> pd.DataFrame:
 def is_false(value: object) -> bool:
     """Whether a cell of a table says no; an empty cell does not."""
     return str(value).strip().lower() in ("false", "0", "0.0", "no")
-
-
-def is_true(value: object) -> bool:
-    """Whether a cell of a table says yes."""
-    return str(value).strip().lower() in ("true", "1", "1.0", "yes")
 
 
 def number(value: float) -> str:
@@ -300,60 +302,131 @@ def extrapolation(errors: pd.DataFrame, where: str = "") -> list[Sentence]:
     return sentences
 
 
-def stability(survival: pd.DataFrame, where: str = "") -> list[Sentence]:
-    """How many trajectories survive at each temperature, the control first."""
-    sentences = []
-    for temperature, rows in survival.sort_values("temperature_K").groupby("temperature_K"):
-        control = rows[rows["model"] == REFERENCE_MODEL]
-        head = f"{where}At {temperature:g} K "
-        if control.empty:
-            head += "no control was run"
-        else:
-            total, failed = int(control["n_replicas"].sum()), int(control["n_failed"].sum())
-            head += f"the reference method itself completes {total - failed} of {total} trajectories"
-        models = rows[rows["model"] != REFERENCE_MODEL]
-        counts = [
-            f"{model} {listed([_count(row) for _, row in group.sort_values('train_size').iterrows()])}"
-            for model, group in models.groupby("model", sort=False)
-        ]
-        sentences.append(Sentence("Survival in MD", head + (f"; {'; '.join(counts)}." if counts else ".")))
-        sentences += _against_control(models, control, head=f"{where}At {temperature:g} K ")
-    return sentences
-
-
-def _count(row: pd.Series) -> str:
-    kept = int(row["n_replicas"] - row["n_failed"])
-    size = "" if not row["train_size"] else f" (N = {row['train_size']:g})"
-    return f"{kept} of {int(row['n_replicas'])}{size}"
-
-
-def chance_of_failures(row: pd.Series, control: pd.Series) -> float:
-    """One-sided Fisher exact test: how likely so many more failures than the control's are by chance."""
-    from scipy.stats import fisher_exact
-
-    counts = [[one["n_failed"], one["n_replicas"] - one["n_failed"]] for one in (row, control)]
-    return float(fisher_exact(counts, alternative="greater").pvalue)
-
-
-def _sized(rows: pd.DataFrame) -> str:
-    """Models with their training sizes."""
-    return listed([f"{row['model']} (N = {row['train_size']:g})" for _, row in rows.iterrows()])
-
-
-def _against_control(models: pd.DataFrame, control: pd.DataFrame, head: str) -> list[Sentence]:
-    """Warn of models that fail more than the control does, beyond chance."""
-    if control.empty or models.empty:
+def control(robustness: pd.DataFrame, where: str = "") -> list[Sentence]:
+    """Which method ran the control, and how far it errs from the one that rechecks where that is another."""
+    rows = robustness[robustness["model"] == REFERENCE_MODEL].sort_values("temperature_K")
+    if rows.empty:
         return []
-    p_values = models.apply(chance_of_failures, axis=1, control=control.iloc[0])
-    worse, unsure = models[p_values < SIGNIFICANCE], models[(p_values >= SIGNIFICANCE) & (p_values < 1)]
+    run_by, rechecked_by = rows[["run_by", "rechecked_by"]].iloc[0]
+    if run_by == rechecked_by:
+        text = f"{where}The control ran with {run_by}, the method that also computed the visited frames again."
+        return [Sentence("Control", text)]
+    errors = [
+        f"{number(row['md_force_mae_meV_per_A'])} meV/Å at {row['temperature_K']:g} K"
+        for _, row in rows.dropna(subset=["md_force_mae_meV_per_A"]).iterrows()
+    ]
+    text = (
+        f"{where}The control ran with {run_by} in place of {rechecked_by}, which computed the visited frames again: "
+        f"what it survives, {rechecked_by} may not."
+    )
+    if errors:
+        text += f" On its own frames the force error of {run_by} against {rechecked_by} is {listed(errors)}."
+    return [Sentence("Control", text, "warning")]
+
+
+def stability(survival: pd.DataFrame, tests: pd.DataFrame, where: str = "") -> list[Sentence]:
+    """What survives how long at each temperature, the control first, and what the log-rank tests tell apart.
+
+    Args:
+        survival: survival.csv of one dataset.
+        tests: survival_tests.csv of the same.
+        where: prefix that names the dataset.
+    """
     sentences = []
-    if not unsure.empty:
-        text = f"{head}the failures of {_sized(unsure)} beyond the control's may be chance (Fisher's exact test)."
-        sentences.append(Sentence("Survival in MD", text))
-    if not worse.empty:
-        text = f"{head}fewer trajectories survive than in the control (p < {SIGNIFICANCE}) for {_sized(worse)}."
-        sentences.append(Sentence("Survival in MD", text, "warning"))
+    for temperature, rows in survival.groupby("temperature_K"):
+        head = f"{where}At {temperature:g} K"
+        if not rows["n_failed"].any():
+            text = (
+                f"{head} none of {rows['n_replicas'].sum()} trajectories failed, models and control together: at most "
+                f"{number(rows['failure_rate_ci_high'].max())} failures per ns in each group."
+            )
+            sentences.append(Sentence("Survival in MD", text))
+            continue
+        reference, models = rows[rows["model"] == REFERENCE_MODEL], rows[rows["model"] != REFERENCE_MODEL]
+        told = [f"the control keeps {_kept(row)}" for _, row in reference.iterrows()] or ["no control was run"]
+        for model, group in models.groupby("model", sort=False):
+            told.append(
+                f"{model} keeps {listed([_kept(row) for _, row in group.sort_values('train_size').iterrows()])}"
+            )
+        sentences += [Sentence("Survival in MD", f"{head} {one}.") for one in told]
+        sentences += _told_apart(tests[tests["temperature_K"] == temperature], rows, head)
     return sentences
+
+
+def _kept(row: pd.Series) -> str:
+    """How many trajectories of a group did not fail, its failure rate, and when half of them had failed."""
+    said = [f"N = {row['train_size']:g}"] if row["model"] != REFERENCE_MODEL else []
+    if np.isnan(row["failure_rate_per_ns"]):
+        said.append("all failed at once")
+    elif row["n_failed"]:
+        interval = f"[{number(row['failure_rate_ci_low'])}, {number(row['failure_rate_ci_high'])}]"
+        said.append(f"{number(row['failure_rate_per_ns'])} {interval} failures per ns")
+    else:
+        said.append(f"at most {number(row['failure_rate_ci_high'])} failures per ns")
+    if np.isfinite(row["median_survival_ps"]):
+        said.append(f"half gone after {number(row['median_survival_ps'])} ps")
+    return f"{int(row['n_replicas'] - row['n_failed'])} of {int(row['n_replicas'])} ({'; '.join(said)})"
+
+
+def p_text(p_value: float) -> str:
+    """A p-value with two digits, or that it is very small."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
+def _sized(model: object, size: float) -> str:
+    return "the control" if model == REFERENCE_MODEL else f"{model} (N = {size:g})"
+
+
+def _told_apart(tests: pd.DataFrame, survival: pd.DataFrame, head: str) -> list[Sentence]:
+    """What the log-rank tests of one temperature tell from the control, and models and sizes from each other."""
+    # A group that failed at once has no rate: it fails faster than any other.
+    rates = survival.set_index(["model", "train_size"])["failure_rate_per_ns"].fillna(np.inf)
+    own, other = (list(zip(tests[f"{one}model"], tests[f"{one}train_size"], strict=True)) for one in ("", "against_"))
+    tests = tests.assign(
+        own=own,
+        other=other,
+        apart=tests["p_value_adjusted"] < SIGNIFICANCE,
+        is_worse=[rates[first] > rates[second] for first, second in zip(own, other, strict=True)],
+    )
+    of_control = tests["against_model"] == REFERENCE_MODEL
+    return _against_control(tests[of_control], head) + _among_models(tests[~of_control], head)
+
+
+def _against_control(tests: pd.DataFrame, head: str) -> list[Sentence]:
+    def named(rows: pd.DataFrame) -> str:
+        return listed([f"{_sized(*row['own'])}, {p_text(row['p_value_adjusted'])}" for _, row in rows.iterrows()])
+
+    worse, better = (tests[tests["apart"] & (tests["is_worse"] == one)] for one in (True, False))
+    unsure = tests[~tests["apart"]]
+    sentences = []
+    if len(worse):
+        text = f"{head} log-rank tests show shorter lives than in the control for {named(worse)}."
+        sentences.append(Sentence("Survival in MD", text, "warning"))
+    if len(better):
+        text = f"{head} log-rank tests show longer lives than in the control for {named(better)}."
+        sentences.append(Sentence("Survival in MD", text))
+    if len(unsure):
+        text = (
+            f"{head} they do not tell from the control: "
+            if len(worse) or len(better)
+            else (f"{head} log-rank tests do not tell from the control: ")
+        )
+        sentences.append(Sentence("Survival in MD", text + listed([_sized(*one) for one in unsure["own"]]) + "."))
+    return sentences
+
+
+def _among_models(tests: pd.DataFrame, head: str) -> list[Sentence]:
+    if tests.empty:
+        return []
+    apart = tests[tests["apart"]].sort_values("p_value_adjusted", kind="stable")
+    text = f"{head} they tell apart {len(apart) or 'none'} of {len(tests)} pairs of models or training sizes"
+    pairs = []
+    for _, row in apart.head(MOST_PAIRS).iterrows():
+        longer, shorter = (row["other"], row["own"]) if row["is_worse"] else (row["own"], row["other"])
+        pairs.append(f"{_sized(*longer)} outlives {_sized(*shorter)}, {p_text(row['p_value_adjusted'])}")
+    if len(apart) > MOST_PAIRS:
+        text += f", the {MOST_PAIRS} clearest of them"
+    return [Sentence("Survival in MD", text + (f": {'; '.join(pairs)}." if pairs else "."))]
 
 
 def failure_kinds(outcomes: pd.DataFrame) -> list[Sentence]:
@@ -396,3 +469,64 @@ def own_dynamics(robustness: pd.DataFrame, where: str = "") -> list[Sentence]:
 def _ratio(row: pd.Series) -> str:
     pair = f"{number(row['md_force_mae_meV_per_A'])} against {number(row['static_force_mae_meV_per_A'])} meV/Å"
     return f"{row['error_ratio']:.2f} times (N = {row['train_size']:g}: {pair})"
+
+
+def _tau(row: pd.Series) -> str:
+    """Kendall's tau with what is known of its spread."""
+    text = f"τ = {_signed(row['kendall_tau'])}"
+    if np.isfinite(row["ci_low"]):
+        text += f" [{_signed(row['ci_low'])}, {_signed(row['ci_high'])}]"
+    return text if np.isnan(row["p_value"]) else f"{text}, {p_text(row['p_value'])}"
+
+
+def static_order(agreement: pd.DataFrame, where: str = "") -> list[Sentence]:
+    """Whether the order of the fits by static test error is their order by survival and by error in MD.
+
+    Args:
+        agreement: rank_agreement.csv of one dataset.
+        where: prefix that names the dataset.
+    """
+    what = {"failure_rate_per_ns": "failure rate", "md_force_mae_meV_per_A": "force error in their own MD"}
+    sentences = []
+    for _, row in agreement[agreement["over"] == "fits"].iterrows():
+        head = f"{where}At {row['temperature_K']:g} K"
+        if np.isnan(row["kendall_tau"]):
+            text = f"{head} the order of {row['n_points']} fits by static force error cannot be held against that by "
+            sentences.append(Sentence("Static order", f"{text}{what[row['y']]}: {row['reason']}."))
+            continue
+        text = f"{head} the order of {row['n_points']} fits by static force error agrees with that by "
+        text += f"{what[row['y']]} with Kendall's {_tau(row)}"
+        if row["p_value"] >= SIGNIFICANCE:
+            sentences.append(Sentence("Static order", f"{text}: no agreement is shown.", "warning"))
+        elif row["kendall_tau"] < 0:
+            sentences.append(
+                Sentence("Static order", f"{text}: the better in the test is the worse in use.", "warning")
+            )
+        else:
+            sentences.append(Sentence("Static order", f"{text}: the better in the test is the better in use."))
+    return sentences
+
+
+def committee_spread(agreement: pd.DataFrame, where: str = "") -> list[Sentence]:
+    """Whether the spread over seeds warns of the force error on visited frames, at the highest temperature.
+
+    Args:
+        agreement: rank_agreement.csv of one dataset.
+        where: prefix that names the dataset.
+    """
+    rows = agreement[agreement["over"] == "frames"].dropna(subset=["kendall_tau"])
+    rows = rows[rows["temperature_K"] == rows["temperature_K"].max()]
+    sentences = []
+    for model, group in rows.groupby("model", sort=False):
+        taus = [f"{_tau(row)} (N = {row['train_size']:g})" for _, row in group.sort_values("train_size").iterrows()]
+        head = f"{where}On frames of its own MD at {rows['temperature_K'].iloc[0]:g} K"
+        text = f"{head}, the committee spread of {model} and its force error rank alike with Kendall's {listed(taus)}"
+        shown = group["ci_low"] > 0
+        if shown.all():
+            sentences.append(Sentence("Committee spread", f"{text}: a rising spread warns of a rising error."))
+        elif shown.any():
+            sizes = listed([f"N = {size:g}" for size in sorted(group.loc[~shown, "train_size"])])
+            sentences.append(Sentence("Committee spread", f"{text}; no warning is shown for {sizes}.", "warning"))
+        else:
+            sentences.append(Sentence("Committee spread", f"{text}: no warning of error is shown.", "warning"))
+    return sentences

@@ -25,6 +25,8 @@ TABLES = {
     "learning_curve_slopes": "Slopes of the learning curves",
     "robustness": "Static error and MD error",
     "survival": "Survival of trajectories",
+    "survival_tests": "Log-rank tests of survival",
+    "rank_agreement": "Agreement of orders",
     "learning_curves": "Every fit and test set",
     "stability": "Every trajectory",
     "recheck": "Every rechecked frame",
@@ -71,11 +73,17 @@ def cell(value: Any, heading: Column) -> Cell:
             "yes" if value else "no", str(value), style="flagged" if heading.label == "converged" and not value else ""
         )
     if isinstance(value, str):
-        text = value.replace("_", " ") if heading.label in ("outcome", "label") else value
+        text = value.replace("_", " ") if heading.label in ("outcome", "label", "chosen") else value
+        text = _in_words(column(value)) if heading.label in ("order by", "and by") else text
         return Cell(text, value, style="long" if len(text) > LONG_TEXT else "")
     whole = isinstance(value, numbers.Integral) or (heading.whole and float(value).is_integer())
     text = f"{value:.0f}" if whole else number(float(value))
     return Cell(text.replace("-", "\u2212"), repr(float(value)), style="number")
+
+
+def _in_words(named: Column) -> str:
+    """A column that is itself the value of a cell."""
+    return f"{named.label} ({named.unit})" if named.unit else named.label
 
 
 def table_view(name: str, table: pd.DataFrame) -> TableView:
