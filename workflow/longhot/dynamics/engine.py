@@ -222,10 +222,11 @@ class _Run:
 
     def _block(self, stop: threading.Event) -> None:
         """Up to BLOCK_STEPS steps; restarts happen between blocks, so the reference forgets its history here."""
+        # Twice, for a replica's first energies must not remember whose place it took either.
+        self._forget()
         self._refill()
         self._shrink()
-        if hasattr(self.batch, "reset"):
-            self.batch.reset()
+        self._forget()
         places = self.places
         blocks = ((self.step - places.started) // BLOCK_STEPS).tolist()
         noise = draw_noise(self.streams, blocks, len(self.atoms)) if self.integrator.thermostatted else None
@@ -245,6 +246,11 @@ class _Run:
             if stop.is_set():
                 raise SystemExit(128 + signal.SIGTERM)
         self._close_block()
+
+    def _forget(self) -> None:
+        """Let the potential forget what it was asked before."""
+        if hasattr(self.batch, "reset"):
+            self.batch.reset()
 
     def _look(self) -> None:
         """Check and store the replicas that are due at this step, and end those that have done all steps."""
