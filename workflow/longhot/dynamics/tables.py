@@ -45,7 +45,7 @@ def concatenate(paths: Sequence[str | Path]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)
 
 
-_TEXT = ("cause", "atoms", "message", "reason", "model", "against_model", "run_by", "rechecked_by")
+_TEXT = ("cause", "atoms", "message", "reason", "model", "against_model", "p_value_from", "run_by", "rechecked_by")
 """Columns of text that may be empty throughout."""
 
 
@@ -132,6 +132,7 @@ def survival_tests_table(stability: pd.DataFrame) -> pd.DataFrame:
                     "against_train_size": against_size,
                     "statistic": test.statistic,
                     "p_value": test.p_value,
+                    "p_value_from": test.p_value_from,
                     "n_failed": int(failed(own).sum()),
                     "n_replicas": len(own),
                     "against_n_failed": int(failed(other).sum()),

@@ -64,6 +64,7 @@ COLUMNS = {
     "p_value": Column(
         "p", meaning="Chance of so large a difference, or agreement, where there is none", empty=UNTESTED
     ),
+    "p_value_from": Column("p from", empty=UNTESTED),
     "p_value_adjusted": Column("p adjusted", meaning="For all tests of the dataset (Holm)", empty=UNTESTED),
     "against_n_failed": Column("failed", meaning="In the other group"),
     "against_n_replicas": Column("replicas", meaning="In the other group"),

@@ -39,7 +39,9 @@ CHECKS_BEFORE = 5
 MOST_ATOMS = 40
 """Of larger systems only the surroundings of an offending atom are drawn."""
 SURROUNDINGS_A = 5.0
-MARGIN_A = 0.8
+MARGIN_A = 0.9
+FLIGHT_A = 3.0
+"""How far an atom may have left the window of the sound frame for the window to follow it."""
 
 FailedRun = tuple[str, str, int, int]
 """Dataset, model, training size and seed of a simulation."""
@@ -181,27 +183,39 @@ def draw_failure(axes: Sequence[Axes], frames: Sequence[Atoms]) -> None:
     seen = next((frame for frame in shown if frame is not None and len(frame)), None)
     if seen is None:
         say(axes[0], "no sound frame is stored")
-        say(axes[1], "no atom has a position")
+        say(axes[1], "no atom has a finite position")
         return
     ends = seen.positions[np.isin(seen.arrays["index"], offending)]
     projection = view(seen.positions, ends[1] - ends[0] if len(ends) == 2 else np.zeros(3))
-    flat = seen.positions @ projection.T
-    centre_A = (flat.min(axis=0) + flat.max(axis=0)) / 2
-    # Both show the same window, that of the sound frame: of an explosion only the beginning fits in.
-    half_A = max(np.ptp(flat[:, :2], axis=0).max() / 2, 1.0) + MARGIN_A
+    low, high = _window([frame.positions @ projection.T[:, :2] for frame in shown if frame is not None])
     for panel, frame, name in zip(axes, shown, ("before", "failed"), strict=True):
-        if frame is None:
-            say(panel, "no sound frame is stored")
+        if frame is None or len(frame) == 0:
+            say(panel, "no sound frame is stored" if frame is None else "no atom has a finite position")
             continue
         draw_atoms(panel, frame, offending, projection)
-        panel.set(xlim=centre_A[0] + np.array([-half_A, half_A]), ylim=centre_A[1] + np.array([-half_A, half_A]))
-        panel.set(aspect="equal", xticks=[], yticks=[])
+        panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
         for spine in panel.spines.values():
             spine.set_visible(False)
-        outside = (np.abs(frame.positions @ projection.T - centre_A)[:, :2] > half_A).any(axis=1).sum()
+        flat = frame.positions @ projection.T[:, :2]
+        outside = ((flat < low) | (flat > high)).any(axis=1).sum()
         early_fs = 1e3 * (last.info["time_ps"] - before.info["time_ps"]) if before is not None else 0
         text = f"{early_fs:.3g} fs before" if name == "before" else "the failed frame"
         panel.set_xlabel(text + (f" ({outside} atoms outside)" if outside else ""), fontsize=8)
+
+
+def _window(views_A: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Lower left and upper right corner in A of what both frames show, each of shape (2,).
+
+    All atoms of the first frame, and those of the second that have not flown far: of an explosion only the
+    beginning fits in.
+
+    Args:
+        views_A: projected positions of the one or two frames, each of shape (n_atoms, 2).
+    """
+    low, high = views_A[0].min(axis=0) - MARGIN_A, views_A[0].max(axis=0) + MARGIN_A
+    near = views_A[-1][((views_A[-1] > low - FLIGHT_A) & (views_A[-1] < high + FLIGHT_A)).all(axis=1)]
+    both = np.concatenate([views_A[0], near])
+    return both.min(axis=0) - MARGIN_A, both.max(axis=0) + MARGIN_A
 
 
 def failure_title(row: Mapping[str, Any]) -> str:

@@ -162,7 +162,7 @@ def few_trajectories(survival: pd.DataFrame) -> list[Flag]:
         Flag(
             f"Survival on {dataset}: groups of fewer than {FEWEST_TRAJECTORIES} trajectories",
             f"{len(group)} of {(survival['dataset'] == dataset).sum()} groups",
-            "The p-values of the log-rank tests are rough, and the intervals wide.",
+            "Only the grossest differences can show in tests, and the intervals are wide.",
         )
         for dataset, group in few.groupby("dataset", sort=False)
     ]

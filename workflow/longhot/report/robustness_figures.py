@@ -158,17 +158,23 @@ def draw_survival(axes: Axes, runs: pd.DataFrame, control: pd.DataFrame, colour:
         label = f"{name}: {failed(own).sum()} of {len(own)} failed"
         # Lines on top of one another stay visible.
         dashes = (0, (5, 1 + 2 * place)) if place else "-"
-        axes.step(curve["time_ps"], curve["survival"], where="post", color=shade, label=label, ls=dashes, lw=1.8)
-        axes.fill_between(
-            curve["time_ps"], curve["ci_low"], curve["ci_high"], step="post", color=shade, alpha=0.15, lw=0
-        )
-        last = curve.iloc[-1]
-        axes.plot(last["time_ps"], last["survival"], color=shade, marker=MARKERS[place % len(MARKERS)], ms=5)
+        line: dict[str, Any] = {
+            "color": shade,
+            "ls": dashes,
+            "lw": 1.8,
+            "marker": MARKERS[place % len(MARKERS)],
+            "ms": 5,
+        }
+        axes.step(curve["time_ps"], curve["survival"], where="post", label=label, markevery=[-1], **line)
+        band = curve["time_ps"], curve["ci_low"], curve["ci_high"]
+        axes.fill_between(*band, step="post", color=shade, alpha=0.12, lw=0)
+        for edge in band[1:]:
+            axes.step(band[0], edge, where="post", color=shade, lw=0.8, alpha=0.8, ls=dashes)
         cut = own.loc[own["outcome"] == "timeout", "simulated_ps"]
         index = np.searchsorted(curve["time_ps"], cut, side="right") - 1
         axes.plot(cut, curve["survival"].to_numpy()[index], "|", color=shade, ms=8)
     axes.set(xlabel="time (ps)", ylabel="share that has not failed", ylim=(-0.03, 1.05), xlim=(0, 1.02 * end_ps))
-    axes.legend(title="bands: 95 % intervals, bars across a line: stopped by the time limit", **BELOW)
+    axes.legend(title="bands: 95 % intervals, bars across a line: stopped by the time limit", handlelength=4, **BELOW)
 
 
 def draw(
@@ -211,15 +217,11 @@ def draw(
         save(figure, robustness)
         plt.close(figure)
 
-        figure, blocks = panel_blocks(len(places), len(styles))
-        for block, place in zip(blocks, places, strict=True):
+        run = [(place, model) for place in places for model in models_of(rows_of(runs, **place))]
+        figure, (panels,) = panel_blocks(1, len(run))
+        for axes, (place, model) in zip(panels, run, strict=True):
             control = rows_of(runs, model=REFERENCE_MODEL, **place)
-            for axes, (model, style) in zip(block, styles.items(), strict=True):
-                own = rows_of(runs, model=model, **place)
-                if own.empty:
-                    say(axes, f"{model} was not run on {title(place)}.")
-                    continue
-                draw_survival(axes, own, control, COLOURS[style % len(COLOURS)])
-                axes.set_title(f"{title(place)}: {model}", fontsize=10)
+            draw_survival(axes, rows_of(runs, model=model, **place), control, COLOURS[styles[model] % len(COLOURS)])
+            axes.set_title(f"{title(place)}: {model}", fontsize=10)
         save(figure, survival)
         plt.close(figure)

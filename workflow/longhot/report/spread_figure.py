@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from longhot.dynamics.tables import ERROR, SPREAD, read
-from longhot.report.robustness_figures import BELOW, places_of, rows_of, sizes_of, title
-from longhot.report.style import COLOURS, NEUTRAL, RC, panel_blocks, save, say, shades
+from longhot.report.robustness_figures import BELOW, rows_of, sizes_of, title
+from longhot.report.style import COLOURS, NEUTRAL, RC, label_decade, panel_blocks, save, say, shades
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,25 +34,17 @@ def draw_spread(axes: Axes, frames: pd.DataFrame, agreement: pd.DataFrame, colou
         own = rows_of(frames, train_size=size)
         for kind, (marker, _) in KINDS.items():
             part = rows_of(own, choice=kind)
-            axes.plot(
-                part[SPREAD],
-                part[ERROR],
-                marker,
-                color=shade,
-                ms=4,
-                alpha=0.7,
-                mew=1,
-                mec=None if marker == "x" else "white",
-            )
+            edge = shade if marker == "x" else "white"
+            axes.plot(part[SPREAD], part[ERROR], marker, color=shade, ms=5, alpha=0.8, mec=edge, mew=0.8)
         axes.plot([], [], "s", color=shade, label=f"N = {size}: {tau_text(rows_of(agreement, train_size=size))}")
     for kind, (marker, name) in KINDS.items():
         if len(rows_of(frames, choice=kind)):
             axes.plot([], [], marker, color=NEUTRAL, mfc="none", label=f"frames {name}")
-    values = frames[[SPREAD, ERROR]].to_numpy()
-    values = values[values > 0]
-    ends = [values.min(), values.max()] if len(values) else [1, 10]
-    axes.plot(ends, ends, color=NEUTRAL, ls="--", lw=1, label="error = spread", zorder=0)
     axes.set(xscale="log", yscale="log", xlabel="committee spread of forces (meV/Å)", ylabel="force MAE (meV/Å)")
+    middle = frames[SPREAD].median()  # the line runs through the panel wherever the errors are
+    axes.axline((middle, middle), (1.1 * middle, 1.1 * middle), color=NEUTRAL, ls="--", lw=1, label="error = spread")
+    label_decade(axes, "x")
+    label_decade(axes, "y")
     axes.legend(title="τ: rank correlation over the frames even in time (95 % interval)", **BELOW)
 
 
@@ -81,20 +73,18 @@ def draw(recheck_path: str | Path, rank_agreement_path: str | Path, out: Sequenc
 
     frames = read(recheck_path).dropna(subset=[SPREAD, ERROR])
     agreement = rows_of(read(rank_agreement_path), over="frames")
-    places, models = places_of(frames), list(frames["model"].unique())
     with plt.rc_context(RC):
         if frames.empty:
             figure, axes = plt.subplots(figsize=(9.2, 1.2))
             say(axes, "No model has a committee, which takes fits of two seeds or more: there is no spread to judge.")
         else:
-            figure, blocks = panel_blocks(len(places), len(models))
-            for block, place in zip(blocks, places, strict=True):
-                for style, (axes, model) in enumerate(zip(block, models, strict=True)):
-                    own = rows_of(frames, model=model, **place)
-                    if own.empty:
-                        say(axes, f"{model} has no rechecked frames on {title(place)}.")
-                        continue
-                    draw_spread(axes, own, rows_of(agreement, model=model, **place), COLOURS[style % len(COLOURS)])
-                    axes.set_title(f"{title(place)}: {model}", fontsize=10)
+            groups = list(frames.groupby(["dataset", "temperature_K", "model"]))
+            models = list(frames["model"].unique())
+            figure, (panels,) = panel_blocks(1, len(groups))
+            for axes, ((dataset, temperature, model), own) in zip(panels, groups, strict=True):
+                place = {"dataset": dataset, "temperature_K": temperature}
+                colour = COLOURS[models.index(model) % len(COLOURS)]
+                draw_spread(axes, own, rows_of(agreement, model=model, **place), colour)
+                axes.set_title(f"{title(place)}: {model}", fontsize=10)
         save(figure, out)
         plt.close(figure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -67,14 +67,15 @@ def say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", wrap=True, color=NEUTRAL)
 
 
-def label_decade(axes: Axes) -> None:
-    """Plain numbers on a logarithmic y axis, few enough not to touch."""
+def label_decade(axes: Axes, which: Literal["x", "y"] = "y") -> None:
+    """Plain numbers on a logarithmic axis, ``x`` or ``y``, few enough not to touch."""
     from matplotlib.ticker import LogLocator
 
-    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(axis="y", which="minor", labelsize=8)
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_minor_locator(LogLocator(subs=(2, 3, 5) if which == "y" else (2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("{x:g}")
+    axes.tick_params(axis=which, which="minor", labelsize=8)
 
 
 def save(figure: Figure, paths: Sequence[str | Path]) -> None:

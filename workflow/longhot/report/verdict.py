@@ -406,12 +406,8 @@ def _against_control(tests: pd.DataFrame, head: str) -> list[Sentence]:
         text = f"{head} log-rank tests show longer lives than in the control for {named(better)}."
         sentences.append(Sentence("Survival in MD", text))
     if len(unsure):
-        text = (
-            f"{head} they do not tell from the control: "
-            if len(worse) or len(better)
-            else (f"{head} log-rank tests do not tell from the control: ")
-        )
-        sentences.append(Sentence("Survival in MD", text + listed([_sized(*one) for one in unsure["own"]]) + "."))
+        text = f"{head} log-rank tests do not tell from the control: {listed([_sized(*one) for one in unsure['own']])}."
+        sentences.append(Sentence("Survival in MD", text))
     return sentences
 
 
@@ -419,7 +415,7 @@ def _among_models(tests: pd.DataFrame, head: str) -> list[Sentence]:
     if tests.empty:
         return []
     apart = tests[tests["apart"]].sort_values("p_value_adjusted", kind="stable")
-    text = f"{head} they tell apart {len(apart) or 'none'} of {len(tests)} pairs of models or training sizes"
+    text = f"{head} log-rank tests tell apart {len(apart) or 'none'} of {len(tests)} pairs of models or training sizes"
     pairs = []
     for _, row in apart.head(MOST_PAIRS).iterrows():
         longer, shorter = (row["other"], row["own"]) if row["is_worse"] else (row["own"], row["other"])
@@ -486,24 +482,25 @@ def static_order(agreement: pd.DataFrame, where: str = "") -> list[Sentence]:
         agreement: rank_agreement.csv of one dataset.
         where: prefix that names the dataset.
     """
-    what = {"failure_rate_per_ns": "failure rate", "md_force_mae_meV_per_A": "force error in their own MD"}
+    use = {
+        "failure_rate_per_ns": ("failure rate", "fails less", "fails more"),
+        "md_force_mae_meV_per_A": ("force error in their own MD", "errs less in MD", "errs more in MD"),
+    }
     sentences = []
     for _, row in agreement[agreement["over"] == "fits"].iterrows():
+        name, better, worse = use[row["y"]]
         head = f"{where}At {row['temperature_K']:g} K"
         if np.isnan(row["kendall_tau"]):
             text = f"{head} the order of {row['n_points']} fits by static force error cannot be held against that by "
-            sentences.append(Sentence("Static order", f"{text}{what[row['y']]}: {row['reason']}."))
+            sentences.append(Sentence("Static order", f"{text}{name}: {row['reason']}."))
             continue
-        text = f"{head} the order of {row['n_points']} fits by static force error agrees with that by "
-        text += f"{what[row['y']]} with Kendall's {_tau(row)}"
+        text = f"{head}, between the orders of {row['n_points']} fits by static force error and by {name}, Kendall's "
         if row["p_value"] >= SIGNIFICANCE:
-            sentences.append(Sentence("Static order", f"{text}: no agreement is shown.", "warning"))
+            sentences.append(Sentence("Static order", f"{text}{_tau(row)}: no agreement is shown.", "warning"))
         elif row["kendall_tau"] < 0:
-            sentences.append(
-                Sentence("Static order", f"{text}: the better in the test is the worse in use.", "warning")
-            )
+            sentences.append(Sentence("Static order", f"{text}{_tau(row)}: the better in the test {worse}.", "warning"))
         else:
-            sentences.append(Sentence("Static order", f"{text}: the better in the test is the better in use."))
+            sentences.append(Sentence("Static order", f"{text}{_tau(row)}: the better in the test {better}."))
     return sentences
 
 
@@ -519,8 +516,8 @@ def committee_spread(agreement: pd.DataFrame, where: str = "") -> list[Sentence]
     sentences = []
     for model, group in rows.groupby("model", sort=False):
         taus = [f"{_tau(row)} (N = {row['train_size']:g})" for _, row in group.sort_values("train_size").iterrows()]
-        head = f"{where}On frames of its own MD at {rows['temperature_K'].iloc[0]:g} K"
-        text = f"{head}, the committee spread of {model} and its force error rank alike with Kendall's {listed(taus)}"
+        head = f"{where}On frames of its MD at {rows['temperature_K'].iloc[0]:g} K"
+        text = f"{head}, between the orders by committee spread of {model} and by force error, Kendall's {listed(taus)}"
         shown = group["ci_low"] > 0
         if shown.all():
             sentences.append(Sentence("Committee spread", f"{text}: a rising spread warns of a rising error."))
