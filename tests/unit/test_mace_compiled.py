@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from longhot.models import FitTask, _mace_train
+from longhot.files import write_json
+from longhot.models import FitTask, _mace_train, load
 from longhot.models._mace_graphs import GraphBuilder
+from longhot.models._mace_kernels import KERNELS_FILE, md_sizes
 from longhot.models._mace_net import build_network, evaluator
 from longhot.models.mace import Config
 
@@ -58,3 +60,24 @@ def test_a_compiled_step_is_the_eager_one(
     assert scale > 0
     for name, gradient in eager[2].items():
         torch.testing.assert_close(compiled[2][name], gradient, rtol=1e-6, atol=1e-9 * scale, msg=name)
+
+
+def test_a_compiled_md_batch_is_the_eager_one_and_shrinks_to_compiled_sizes_only(
+    methanol: list[Atoms], kernels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(kernels))
+    model_examples.fit("mace", methanol, tmp_path, max_L=0, **TINY)
+    write_json(kernels / KERNELS_FILE, {"training": True, "md_sizes": [3]})
+    compiled, eager = load(tmp_path, "cpu", kernels), load(tmp_path)
+    assert compiled.batch_sizes(3) == [3]
+    assert eager.batch_sizes(3) == [3, 2, 1]
+    positions = np.stack([frame.positions for frame in methanol[:3]])
+    found, expected = (one.batch(methanol[0], 3).compute(positions) for one in (compiled, eager))
+    np.testing.assert_allclose(found.forces_eV_per_A, expected.forces_eV_per_A, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(found.energy_eV, expected.energy_eV, rtol=1e-12)
+    assert np.ptp(found.energy_eV) > 1e-3
+
+
+@pytest.mark.parametrize(("n_replicas", "sizes"), [(0, []), (1, [1]), (31, [31]), (64, [64, 16]), (130, [130, 33, 9])])
+def test_sizes_of_md_batches_are_few(n_replicas: int, sizes: list[int]) -> None:
+    assert md_sizes(n_replicas) == sizes

@@ -12,7 +12,7 @@ import numpy as np
 
 from longhot.block import InputError
 from longhot.files import write_json
-from longhot.models._mace_kernels import KERNELS_FILE, Kernels
+from longhot.models._mace_kernels import KERNELS_FILE, Kernels, md_sizes
 from longhot.models._mace_net import build_network
 from longhot.models._mace_potential import StaticMaceBatch
 from longhot.models._mace_train import Fit
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def compile_step(config: Config, task: FitTask, n_replicas: int) -> None:
-    """Fill the compile cache with the step that fits take, and with an MD batch of ``n_replicas``.
+    """Fill the compile cache with the step that fits take, and with MD batches of ``n_replicas`` and fewer.
 
     What could not be compiled (no C++ compiler, shapes that change) is written down in the cache, and runs eagerly.
 
@@ -36,22 +36,20 @@ def compile_step(config: Config, task: FitTask, n_replicas: int) -> None:
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     assert task.compile_cache is not None
-    state, done = Fit(config, task), Kernels(training=False, md_replicas=0)
+    state, done = Fit(config, task), Kernels(training=False, md_sizes=[])
     try:
         if state.compiled:
             start = time.perf_counter()
             state.gradient_step()
             logger.info("compiled the training step in %.1f s", time.perf_counter() - start)
-            done = Kernels(training=True, md_replicas=0)
-        if state.compiled and n_replicas:
+            done = Kernels(training=True, md_sizes=[])
+        for size in md_sizes(n_replicas) if state.compiled else []:
             start, atoms = time.perf_counter(), task.valid[0]
             network = build_network(config, state.numbers, state.statistics, traceable=True).to(task.device)
-            batch = StaticMaceBatch(
-                network.requires_grad_(False), state.train.builder, atoms, n_replicas, compiled=True
-            )
-            batch.compute(np.stack([atoms.positions] * n_replicas))
-            logger.info("compiled the MD batch of %d replicas in %.1f s", n_replicas, time.perf_counter() - start)
-            done = Kernels(training=True, md_replicas=n_replicas)
+            batch = StaticMaceBatch(network.requires_grad_(False), state.train.builder, atoms, size, compiled=True)
+            batch.compute(np.stack([atoms.positions] * size))
+            logger.info("compiled the MD batch of %d replicas in %.1f s", size, time.perf_counter() - start)
+            done = Kernels(training=True, md_sizes=[*done.md_sizes, size])
     except Exception as error:  # the compiler may fail in any way, and eager steps give the same numbers
         cause = " ".join(str(error).split())[:300]
         if config.compile == "always":

@@ -8,6 +8,9 @@ from pathlib import Path
 from longhot.files import read_json
 
 KERNELS_FILE = "kernels.json"
+SHRINK = 4
+"""Ratio of neighbouring sizes of MD batches: a compile is dear, and so are places without a live replica."""
+SMALLEST_TO_SHRINK = 32
 
 
 @dataclass(frozen=True)
@@ -15,11 +18,19 @@ class Kernels:
     """Which steps were compiled; the others run eagerly."""
 
     training: bool
-    md_replicas: int
-    """Replicas of the MD batch; 0 where none was compiled."""
+    md_sizes: list[int]
+    """Replicas of the MD batches, descending."""
+
+
+def md_sizes(n_replicas: int) -> list[int]:
+    """Sizes of MD batches to compile for runs of ``n_replicas``, descending; none for none."""
+    sizes = [n_replicas] if n_replicas else []
+    while sizes and sizes[-1] >= SMALLEST_TO_SHRINK:
+        sizes.append(-(-sizes[-1] // SHRINK))
+    return sizes
 
 
 def kernels(compile_cache: Path | None) -> Kernels:
     """Read what ``compile_step`` wrote; without a record the training step may be compiled when it is first taken."""
     path = None if compile_cache is None else compile_cache / KERNELS_FILE
-    return Kernels(**read_json(path)) if path and path.exists() else Kernels(training=True, md_replicas=0)
+    return Kernels(**read_json(path)) if path and path.exists() else Kernels(training=True, md_sizes=[])

@@ -100,7 +100,10 @@ def evaluator(network: torch.nn.Module, compiled: bool, training: bool) -> Calla
         return evaluate
     import torch
 
-    return torch.compile(evaluate, fullgraph=True, dynamic=False)
+    # On a CPU: one C++ file in place of a hundred. It compiles in two thirds of the time, and no call goes
+    # through Python between kernels.
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    return torch.compile(evaluate, fullgraph=True, dynamic=False, options={"cpp_wrapper": on_cpu})
 
 
 def load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:

@@ -79,13 +79,16 @@ class MacePotential:
         offset_eV = self.isolated_energy_eV(atoms)
         if not is_static([atoms]):
             return NeighbourMaceBatch(self.network(), self.builder, atoms, offset_eV)
-        compiled = kernels(self.compile_cache).md_replicas == n_replicas
+        compiled = n_replicas in kernels(self.compile_cache).md_sizes
         if self.compile_cache is not None:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.compile_cache.resolve())
         return StaticMaceBatch(self.network(traceable=compiled), self.builder, atoms, n_replicas, compiled, offset_eV)
 
     def batch_sizes(self, n_replicas: int) -> list[int]:
-        """Few sizes: each has shapes of its own."""
+        """Few sizes, for each has shapes of its own; a compiled batch shrinks to compiled ones only."""
+        compiled = kernels(self.compile_cache).md_sizes
+        if n_replicas in compiled:
+            return [size for size in compiled if size <= n_replicas]
         return halved_sizes(n_replicas)
 
 
