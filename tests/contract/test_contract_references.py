@@ -12,6 +12,7 @@ from longhot.block import InputError, plugin, plugin_names
 
 EXAMPLES = {
     "ase": {"method": "ase", "calculator": "ase.calculators.emt.EMT", "level_of_theory": "EMT"},
+    "pyscf": {"method": "pyscf", "xc": "pbe", "basis": "sto-3g", "grid_level": 1},
     "tblite": {"method": "tblite"},
     "xtb": {"method": "xtb"},
 }
@@ -97,7 +98,7 @@ def test_scf_that_does_not_converge(method):
     ("raw", "sentence"),
     [
         ({}, "`method` is missing"),
-        ({"method": "dft"}, "unknown name 'dft' in references: use one of ase, tblite, xtb"),
+        ({"method": "dft"}, "unknown name 'dft' in references: use one of ase, pyscf, tblite, xtb"),
         ({"method": "xtb", "hamiltonian": "GFN9"}, "hamiltonian.*GFN2-xTB"),
         ({"method": "xtb", "acuracy": 1.0}, "acuracy"),
         ({"method": "ase", "calculator": "EMT", "level_of_theory": "EMT"}, "calculator"),

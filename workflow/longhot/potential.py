@@ -24,6 +24,8 @@ class Label:
     status: LabelStatus = "ok"
     message: str = ""
     wall_s: float = 0.0
+    attempts: int = 1
+    """Calculations that were tried: a second one with safer settings follows where the SCF did not converge."""
 
 
 @dataclass(frozen=True)

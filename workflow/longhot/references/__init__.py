@@ -1,9 +1,11 @@
 """Reference methods: one file a method, named by the key ``method`` of its config block.
 
-Each file gives a class ``Config`` (derived from ``Block``) and two functions::
+Each file gives a class ``Config`` (derived from ``Block``) and functions::
 
     calculator(config, spin: int | None = None) -> ase calculator
-    level(config) -> str    the level of theory, as it stands in cards and tables
+    level(config) -> str      the level of theory, as it stands in cards and tables
+    version(config) -> str    of the libraries behind it; stored labels of another version are not used
+    safer(config) -> Config   for a second attempt where the SCF did not converge; a file may lack it
 
 ``spin`` is given for an isolated, neutral atom: its number of unpaired electrons. Without it the
 calculator describes the molecule that the config states.
@@ -14,6 +16,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,7 +77,8 @@ def check_electrons(config: Block, numbers: np.ndarray) -> None:
         )
 
 
-def _failed(n_atoms: int, status: LabelStatus, message: str, wall_s: float) -> Label:
+def failed(n_atoms: int, status: LabelStatus, message: str, wall_s: float) -> Label:
+    """A label without numbers."""
     return Label(np.nan, np.full((n_atoms, 3), np.nan), status, message, wall_s)
 
 
@@ -100,7 +105,7 @@ def evaluate(calculator: Any, atoms: Atoms) -> Label:
     start = time.perf_counter()
     unusable = _unusable(atoms.positions, bool(atoms.pbc.any()))
     if unusable is not None:
-        return _failed(len(atoms), *unusable, time.perf_counter() - start)
+        return failed(len(atoms), *unusable, time.perf_counter() - start)
     try:
         # Forces first: whoever computes them has the energy too.
         forces_eV_per_A = np.array(calculator.get_forces(atoms), dtype=float)
@@ -108,12 +113,12 @@ def evaluate(calculator: Any, atoms: Atoms) -> Label:
     except Exception as error:  # any code may stand behind the calculator
         message = " ".join(f"{type(error).__name__}: {error}".split())
         status: LabelStatus = "not_converged" if _is_convergence_failure(error) else "crashed"
-        return _failed(len(atoms), status, message, time.perf_counter() - start)
+        return failed(len(atoms), status, message, time.perf_counter() - start)
     wall_s = time.perf_counter() - start
     if forces_eV_per_A.shape != (len(atoms), 3):
-        return _failed(len(atoms), "crashed", f"forces have the shape {forces_eV_per_A.shape}", wall_s)
+        return failed(len(atoms), "crashed", f"forces have the shape {forces_eV_per_A.shape}", wall_s)
     if not (np.isfinite(energy_eV) and np.isfinite(forces_eV_per_A).all()):
-        return _failed(len(atoms), "nonfinite", "the energy or a force is NaN or infinite", wall_s)
+        return failed(len(atoms), "nonfinite", "the energy or a force is NaN or infinite", wall_s)
     return Label(energy_eV, forces_eV_per_A, wall_s=wall_s)
 
 
@@ -123,20 +128,62 @@ def _is_convergence_failure(error: Exception) -> bool:
     return isinstance(error, SCFError) or "converge" in str(error).lower()
 
 
-def label(frames: Sequence[Atoms], config: Block) -> list[Label]:
-    """Energy and forces of each frame; a failed frame is a typed label and stops nothing.
+class Labeller:
+    """Labels frame by frame with one method, in this process."""
+
+    def __init__(self, config: Block) -> None:
+        """Set the method up.
+
+        Raises:
+            InputError: its library is missing, or refuses its settings.
+        """
+        self._config, self._calculator = config, new_calculator(config)
+
+    def __call__(self, atoms: Atoms) -> Label:
+        """Energy and forces of a frame, of a second attempt where the SCF did not converge, or why there are none."""
+        first = evaluate(self._calculator, atoms)
+        if first.status == "ok":
+            return first
+        # A failed calculation may have spoilt the calculator for the frames that follow.
+        self._calculator = new_calculator(self._config)
+        settings = safer(self._config) if first.status == "not_converged" else None
+        return first if settings is None else _second_attempt(first, evaluate(new_calculator(settings), atoms))
+
+
+def _second_attempt(first: Label, second: Label) -> Label:
+    wall_s = first.wall_s + second.wall_s
+    if second.status == "ok":
+        return replace(second, wall_s=wall_s, attempts=2)
+    return replace(first, message=f"{first.message}; with safer settings {second.message}", wall_s=wall_s, attempts=2)
+
+
+def safer(config: Block) -> Block | None:
+    """Settings of the same level of theory for a second attempt; None where the method has none."""
+    method = plugin(longhot.references, config.method)  # type: ignore[attr-defined]
+    return method.safer(config) if hasattr(method, "safer") else None
+
+
+def label(frames: Sequence[Atoms], config: Block, *, workers: int = 1, store: str | Path | None = None) -> list[Label]:
+    """Energy and forces of each frame, in their order; a failed frame is a typed label and stops nothing.
+
+    With one worker and no store all happens in this process, which a code that crashes takes with it.
+
+    Args:
+        frames: what to label.
+        config: the reference method.
+        workers: number of processes that label at once, each on one thread.
+        store: folder of labels that are known from before, and of those that become known.
 
     Raises:
         InputError: the method itself cannot be set up.
     """
-    calculator = new_calculator(config)
-    labels = []
-    for atoms in frames:
-        one = evaluate(calculator, atoms)
-        if one.status != "ok":
-            calculator = new_calculator(config)
-        labels.append(one)
-    return labels
+    if workers == 1 and store is None:
+        labeller = Labeller(config)
+        return [labeller(atoms) for atoms in frames]
+    from longhot.references._workers import Workers
+
+    with Workers(config, min(workers, len(frames)), store) as pool:
+        return pool.label(frames)
 
 
 def isolated_atom_energy_eV(symbol: str, config: Block) -> float:
@@ -151,6 +198,9 @@ def isolated_atom_energy_eV(symbol: str, config: Block) -> float:
     spin = int(ground_state_magnetic_moments[atomic_numbers[symbol]])
     atom = Atoms(symbol, positions=[(0.0, 0.0, 0.0)], magmoms=[spin])
     found = evaluate(new_calculator(config, spin), atom)
+    settings = safer(config) if found.status == "not_converged" else None
+    if settings is not None:
+        found = evaluate(new_calculator(settings, spin), atom)
     if found.status != "ok":
         raise InputError(
             f"reference {level_of_theory(config)} gives no energy for an isolated {symbol} atom ({found.message}): "

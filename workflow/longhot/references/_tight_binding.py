@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -25,25 +22,3 @@ class TightBinding(Block):
     def charge_and_unpaired(self, spin: int | None) -> tuple[int, int]:
         """Charge and unpaired electrons: the molecule's, or (with ``spin``) a neutral atom's."""
         return (self.charge, self.multiplicity - 1) if spin is None else (0, spin)
-
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Libraries loaded inside run on one thread for good.
-
-    With more, sums come in any order: the last digits of a force differ from call to call, MD amplifies
-    them to other trajectories, and small molecules are slower besides.
-    """
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

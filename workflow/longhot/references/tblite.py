@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Literal
+from importlib import metadata
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from longhot.block import InputError
-from longhot.references._tight_binding import TightBinding, one_thread
+from longhot.references._threads import one_thread
+from longhot.references._tight_binding import TightBinding
 
 
 class Config(TightBinding):
     """Extended tight binding by tblite."""
 
     method: Literal["tblite"] = Field("tblite", description="Names this plugin.")
+    mixer_damping: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.4, description="Share of each step that the charges take towards self-consistency."
+    )
 
 
 def level(config: Config) -> str:
     """The Hamiltonian and who computes it."""
     return f"{config.hamiltonian} (tblite)"
+
+
+def safer(config: Config) -> Config:
+    """Settings for a second attempt: shorter steps of the charges, and more of them."""
+    return config.model_copy(
+        update={"mixer_damping": config.mixer_damping / 4, "max_iterations": 4 * config.max_iterations}
+    )
+
+
+def version(config: Config) -> str:
+    """Version of the library behind it."""
+    return f"tblite {metadata.version('tblite')}"
 
 
 @cache
@@ -52,5 +69,6 @@ def calculator(config: Config, spin: int | None = None) -> Any:
         accuracy=config.accuracy,
         electronic_temperature=config.electronic_temperature_K,
         max_iterations=config.max_iterations,
+        mixer_damping=config.mixer_damping,
         verbosity=0,
     )

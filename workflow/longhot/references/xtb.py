@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import metadata
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from longhot.block import InputError
-from longhot.references._tight_binding import TightBinding, one_thread
+from longhot.references._threads import one_thread
+from longhot.references._tight_binding import TightBinding
 
 GENERIC_TURN_RAD = (0.7, -0.4, 1.1)
 """Rotation vector to an orientation in which no two atoms of a symmetric molecule share a coordinate."""
@@ -24,6 +26,16 @@ class Config(TightBinding):
 def level(config: Config) -> str:
     """The Hamiltonian and who computes it."""
     return f"{config.hamiltonian} (xtb)"
+
+
+def safer(config: Config) -> Config:
+    """Settings for a second attempt: the library lets nothing else be changed at the same level of theory."""
+    return config.model_copy(update={"max_iterations": 4 * config.max_iterations})
+
+
+def version(config: Config) -> str:
+    """Version of the library behind it."""
+    return f"xtb {metadata.version('xtb')}"
 
 
 @cache
