@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from ase import units
 
-from longhot.langevin import BLOCK_STEPS, Integrator, State, draw_noise, draw_velocities
+from longhot.langevin import BLOCK_STEPS, Integrator, State, Stream, draw_noise, draw_velocities
 from longhot.potential import BatchResult
 
 pytestmark = pytest.mark.physics
@@ -41,13 +43,22 @@ class Morse:
         return BatchResult((4.5 * (1 - decay) ** 2).sum(axis=(1, 2)), forces)
 
 
+def streams(seed: int, replicas: Sequence[int]) -> list[Stream]:
+    return [Stream(seed, TEMPERATURE_K, replica) for replica in replicas]
+
+
+def integrator_of(n_replicas: int, time_step_fs: float, friction_per_ps: float) -> Integrator:
+    return Integrator(MASSES_AMU, np.full(n_replicas, TEMPERATURE_K), time_step_fs, friction_per_ps)
+
+
 def start(potential: Harmonic | Morse, positions_A: np.ndarray, seed: int = 0) -> State:
-    velocities = draw_velocities(seed, range(len(positions_A)), MASSES_AMU, TEMPERATURE_K)
+    velocities = [draw_velocities(stream, MASSES_AMU) for stream in streams(seed, range(len(positions_A)))]
     result = potential.compute(positions_A)
-    return State(positions_A.copy(), velocities, result.forces_eV_per_A, result.energy_eV)
+    no_cell = np.zeros((len(positions_A), 3, 3))
+    return State(positions_A.copy(), np.stack(velocities), result.forces_eV_per_A, result.energy_eV, no_cell)
 
 
-def step(integrator: Integrator, potential: Harmonic | Morse, state: State, noise: np.ndarray) -> None:
+def step(integrator: Integrator, potential: Harmonic | Morse, state: State, noise: np.ndarray | None) -> None:
     integrator.before_forces(state, noise)
     result = potential.compute(state.positions_A)
     state.forces_eV_per_A[...] = result.forces_eV_per_A
@@ -64,12 +75,12 @@ def sampled(request: pytest.FixtureRequest) -> tuple[float, np.ndarray, np.ndarr
     """
     time_step_fs, n_replicas = request.param, 64
     potential = Harmonic()
-    integrator = Integrator(MASSES_AMU, n_replicas, time_step_fs, 50.0, TEMPERATURE_K)
+    integrator = integrator_of(n_replicas, time_step_fs, 50.0)
     state = start(potential, np.zeros((n_replicas, 3, 3)))
     squares, speeds, n_samples = np.zeros((n_replicas, 3)), np.zeros((n_replicas, 3)), 0
     n_blocks = 60
     for block in range(n_blocks):
-        for noise in draw_noise(1, range(n_replicas), block, 3):
+        for noise in draw_noise(streams(1, range(n_replicas)), [block] * n_replicas, 3):
             step(integrator, potential, state, noise)
             if block >= n_blocks // 10:
                 squares += (state.positions_A**2).mean(axis=2)
@@ -101,13 +112,13 @@ def test_harmonic_kinetic_temperature(sampled: tuple[float, np.ndarray, np.ndarr
 def test_free_centre_of_mass_is_thermal() -> None:
     """With 3N degrees of freedom the mean kinetic temperature of a bound chain is the thermostat's."""
     n_replicas, potential = 64, Morse()
-    integrator = Integrator(MASSES_AMU, n_replicas, 0.25, 50.0, TEMPERATURE_K)
+    integrator = integrator_of(n_replicas, 0.25, 50.0)
     positions = np.zeros((n_replicas, 3, 3))
     positions[:, :, 0] = 1.1 * np.arange(3)
     state = start(potential, positions)
     temperatures = []
     for block in range(60):
-        for noise in draw_noise(2, range(n_replicas), block, 3):
+        for noise in draw_noise(streams(2, range(n_replicas)), [block] * n_replicas, 3):
             step(integrator, potential, state, noise)
         temperatures.append(integrator.temperature_K(integrator.kinetic_energy_eV(state)))
     # 25 fs lie between samples and the velocities forget in 20 fs; replicas are independent for sure.
@@ -115,7 +126,9 @@ def test_free_centre_of_mass_is_thermal() -> None:
 
 
 def test_noise_is_standard_normal_and_uncorrelated() -> None:
-    noise = np.concatenate([draw_noise(3, range(4), block, 5) for block in range(50)]).reshape(50 * BLOCK_STEPS, -1)
+    noise = np.concatenate([draw_noise(streams(3, range(4)), [block] * 4, 5) for block in range(50)]).reshape(
+        50 * BLOCK_STEPS, -1
+    )
     n_steps = len(noise)
     assert np.abs(noise.mean(axis=0)).max() < 5 / np.sqrt(n_steps)
     assert np.abs(noise.var(axis=0) - 1).max() < 5 * np.sqrt(2 / n_steps)
@@ -125,7 +138,7 @@ def test_noise_is_standard_normal_and_uncorrelated() -> None:
 
 
 def test_initial_velocities_are_maxwell_boltzmann_without_drift() -> None:
-    velocities = draw_velocities(4, range(5000), MASSES_AMU, TEMPERATURE_K)
+    velocities = np.stack([draw_velocities(stream, MASSES_AMU) for stream in streams(4, range(5000))])
     momentum = (velocities * MASSES_AMU[:, None]).sum(axis=1)
     assert np.abs(momentum).max() < 1e-14 * np.sqrt(KT_EV * MASSES_AMU.sum()) * 100
     kinetic = 0.5 * (velocities**2 * MASSES_AMU[:, None]).sum(axis=(1, 2))
@@ -138,13 +151,12 @@ def nve_error_eV(time_step_fs: float) -> float:
     n_replicas, potential = 8, Morse()
     positions = np.zeros((n_replicas, 3, 3))
     positions[:, :, 0] = 1.1 * np.arange(3)
-    integrator = Integrator(MASSES_AMU, n_replicas, time_step_fs, 0.0, TEMPERATURE_K)
+    integrator = integrator_of(n_replicas, time_step_fs, 0.0)
     state = start(potential, positions)
     before = state.energy_eV + integrator.kinetic_energy_eV(state)
     largest = np.zeros(n_replicas)
-    nothing = np.zeros_like(positions)
     for _ in range(round(200 / time_step_fs)):
-        step(integrator, potential, state, nothing)
+        step(integrator, potential, state, None)
         largest = np.maximum(largest, np.abs(state.energy_eV + integrator.kinetic_energy_eV(state) - before))
     momentum = (state.velocities * MASSES_AMU[:, None]).sum(axis=1)
     assert np.abs(momentum).max() < 1e-10, "NVE keeps the momentum"
@@ -160,14 +172,14 @@ def test_nve_energy_error_is_of_second_order() -> None:
 
 def test_nve_is_reversible() -> None:
     """Back with the velocities turned, the start comes again but for rounding."""
-    potential, nothing = Morse(), np.zeros((1, 3, 3))
-    integrator = Integrator(MASSES_AMU, 1, 0.5, 0.0, TEMPERATURE_K)
+    potential = Morse()
+    integrator = integrator_of(1, 0.5, 0.0)
     positions = np.zeros((1, 3, 3))
     positions[:, :, 0] = 1.1 * np.arange(3)
     state = start(potential, positions)
     for _ in range(2):
         for _ in range(400):
-            step(integrator, potential, state, nothing)
+            step(integrator, potential, state, None)
         state.velocities *= -1
     np.testing.assert_allclose(state.positions_A, positions, atol=1e-9)
 
@@ -178,18 +190,18 @@ def test_restart_and_batch_do_not_change_a_bit() -> None:
     positions = np.zeros((4, 3, 3))
     positions[:, :, 0] = 1.1 * np.arange(3) * np.array([1.0, 1.02, 0.97, 1.05])[:, None]
     whole = start(potential, positions, seed=9)
-    integrator = Integrator(MASSES_AMU, 4, 0.5, 10.0, TEMPERATURE_K)
+    integrator = integrator_of(4, 0.5, 10.0)
     for block in range(4):
-        for noise in draw_noise(9, range(4), block, 3):
+        for noise in draw_noise(streams(9, range(4)), [block] * 4, 3):
             step(integrator, potential, whole, noise)
 
-    velocities = draw_velocities(9, [2], MASSES_AMU, TEMPERATURE_K)
+    velocities = draw_velocities(streams(9, [2])[0], MASSES_AMU)[None]
     result = potential.compute(positions[2:3])
-    alone = State(positions[2:3].copy(), velocities, result.forces_eV_per_A, result.energy_eV)
+    alone = State(positions[2:3].copy(), velocities, result.forces_eV_per_A, result.energy_eV, np.zeros((1, 3, 3)))
     for block in range(4):
         alone = State(*(values.copy() for values in vars(alone).values()))
-        again = Integrator(MASSES_AMU, 1, 0.5, 10.0, TEMPERATURE_K)
-        for noise in draw_noise(9, [2], block, 3):
+        again = integrator_of(1, 0.5, 10.0)
+        for noise in draw_noise(streams(9, [2]), [block], 3):
             step(again, potential, alone, noise)
     for name, values in vars(whole).items():
         np.testing.assert_array_equal(vars(alone)[name][0], values[2], err_msg=name)

@@ -23,9 +23,11 @@ from pymbar.timeseries import statistical_inefficiency_multiple
 from scipy import stats
 
 from longhot.config import Protocol
+from longhot.dynamics.barostat import Moves, move_volumes
 from longhot.dynamics.engine import simulate
 from longhot.dynamics.trajectory import read_replica
 from longhot.langevin import Integrator, State, Stream, draw_noise, draw_velocities
+from longhot.potential import BatchResult
 
 pytestmark = pytest.mark.physics
 
@@ -456,6 +458,44 @@ def sample_npt(
         friction_per_ps=10.0,
         frame_interval_fs=600.0,
     )
+
+
+def test_volume_moves_leave_a_whole_state() -> None:
+    """What is accepted has the energy and forces of its new positions and cell; what is refused has not changed."""
+    n_replicas = 64
+    atoms, potential = bonded_crystal(swollen=1.01)
+    potential.batch(atoms, n_replicas)
+    state = start(atoms, potential, [Stream(1, 300.0, replica) for replica in range(n_replicas)])
+    state.positions_A += np.random.default_rng(1).normal(0.0, 0.1, state.positions_A.shape)
+    result = potential.compute(state.positions_A, state.cell_A)
+    state.forces_eV_per_A[...], state.energy_eV[...] = result.forces_eV_per_A, result.energy_eV
+    before = {name: values.copy() for name, values in vars(state).items()}
+    moves, live = Moves.fresh(n_replicas), np.arange(n_replicas) % 4 != 0
+    lost = np.arange(n_replicas) % 4 == 1
+
+    def compute(positions_A: np.ndarray, cell_A: np.ndarray) -> BatchResult:
+        found = potential.compute(positions_A, cell_A)
+        found.forces_eV_per_A[lost, 0, 0] = np.nan
+        return found
+
+    moves.width[:] = 0.1
+    uniform = np.random.default_rng(2).random((n_replicas, 2))
+    move_volumes(
+        state, moves, compute, uniform, np.full(n_replicas, 300.0), 1000.0, np.zeros(n_replicas, dtype=bool), live
+    )
+    taken = (state.cell_A != before["cell_A"]).any(axis=(1, 2))
+    assert 5 < taken.sum() < (live & ~lost).sum() - 5
+    assert not taken[~live | lost].any()
+    result = potential.compute(state.positions_A, state.cell_A)
+    np.testing.assert_array_equal(state.energy_eV, result.energy_eV)
+    np.testing.assert_array_equal(state.forces_eV_per_A, result.forces_eV_per_A)
+    np.testing.assert_array_equal(state.velocities, before["velocities"])
+    for name, values in before.items():
+        np.testing.assert_array_equal(getattr(state, name)[~taken], values[~taken])
+    fractional = [
+        x @ np.linalg.inv(h) for x, h in ((state.positions_A, state.cell_A), (before["positions_A"], before["cell_A"]))
+    ]
+    np.testing.assert_allclose(*fractional, atol=1e-12)
 
 
 @dataclass
