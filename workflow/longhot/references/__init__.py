@@ -9,11 +9,13 @@ Each file gives a class ``Config`` (derived from ``Block``) and functions::
 
 ``spin`` is given for an isolated, neutral atom: its number of unpaired electrons. Without it the
 calculator describes the molecule that the config states.
-A calculator may keep state between calls only where that does not change its results.
+A calculator may keep state between calls only where that does not change its results; a file whose
+calculators may not keep to that says ``REMEMBERS = True``.
 """
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +30,8 @@ from longhot.potential import BatchResult, Label, LabelStatus, every_size
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+    from longhot.references._workers import Workers
 
 LARGEST_COORDINATE_A = 1e4
 """Further out than this a frame has exploded, and compiled codes may end the whole process on it."""
@@ -180,10 +184,19 @@ def label(frames: Sequence[Atoms], config: Block, *, workers: int = 1, store: st
     if workers == 1 and store is None:
         labeller = Labeller(config)
         return [labeller(atoms) for atoms in frames]
+    with new_workers(config, workers, store) as pool:
+        return pool.label(frames)
+
+
+def new_workers(config: Block, workers: int, store: str | Path | None = None) -> Workers:
+    """Processes that label, as a context manager with ``start`` and ``label``; arguments as for ``label``.
+
+    Raises:
+        InputError: the library behind the method is missing.
+    """
     from longhot.references._workers import Workers
 
-    with Workers(config, min(workers, len(frames)), store) as pool:
-        return pool.label(frames)
+    return Workers(config, workers, store)
 
 
 def isolated_atom_energy_eV(symbol: str, config: Block) -> float:
@@ -217,11 +230,15 @@ class ReferenceBatch:
         self._replicas = [atoms.copy() for _ in range(n_replicas)]
         for replica in self._replicas:
             replica.calc = None
-        self.reset()
+        self._calculators: list[Any] = [None] * n_replicas
+        self._remembers = getattr(plugin(longhot.references, config.method), "REMEMBERS", False)  # type: ignore[attr-defined]
 
     def reset(self) -> None:
         """Forget everything of earlier calls."""
-        self._calculators: list[Any] = [None] * len(self._replicas)
+        if self._remembers:
+            self._calculators = [None] * len(self._replicas)
+            # Calculators hold themselves in cycles, which Python alone would let grow to gigabytes.
+            gc.collect()
 
     def compute(self, positions_A: np.ndarray, cell_A: np.ndarray | None = None) -> BatchResult:
         """Energies and forces; shapes as in ``longhot.potential.BatchPotential``."""
@@ -245,12 +262,13 @@ class ReferenceBatch:
 class ReferencePotential:
     """A reference method as a potential: what the control and the baseline run."""
 
-    def __init__(self, config: Block):
-        self.config = config
+    def __init__(self, config: Block, *, workers: int = 1, store: str | Path | None = None):
+        """Take a method; ``workers`` and ``store``, as for ``label``, are for its predictions."""
+        self.config, self._workers, self._store = config, workers, store
 
     def predict(self, frames: Sequence[Atoms]) -> list[Label]:
         """Energy and forces of each frame."""
-        return label(frames, self.config)
+        return label(frames, self.config, workers=self._workers, store=self._store)
 
     def batch(self, atoms: Atoms, n_replicas: int) -> ReferenceBatch:
         """A potential for ``n_replicas`` copies of ``atoms``."""

@@ -30,6 +30,9 @@ from pydantic import Field
 
 from longhot.block import Block, InputError
 
+REMEMBERS = True
+"""Many calculators begin an SCF with the density of the call before."""
+
 
 class Config(Block):
     """An ASE calculator of the user's choice."""
