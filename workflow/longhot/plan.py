@@ -189,7 +189,12 @@ def protocol(study: Study, model: str) -> dict[str, Any]:
 
 def recheck(study: Study) -> dict[str, Any]:
     """The choice of rechecked frames as plain data; empty where no MD is asked for."""
-    return study.robustness.recheck.model_dump(mode="json") if study.robustness else {}
+    return study.robustness.recheck.model_dump(mode="json", exclude={"workers"}) if study.robustness else {}
+
+
+def recheck_workers(study: Study) -> int:
+    """Processes that label at once in a recheck; their number changes no result."""
+    return study.robustness.recheck.workers if study.robustness else 1
 
 
 def start_set(study: Study) -> str:

@@ -6,18 +6,21 @@ rule recheck:
         committee=lambda wildcards: plan.committee(STUDY, wildcards),
         test=rules.dataset.output.test,
     output:
-        "results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.csv",
+        "results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}.csv",
     log:
-        "results/{study}/logs/recheck/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.log",
+        "results/{study}/logs/recheck/{dataset}/{model}/n{size}/seed{seed}.log",
     benchmark:
-        "results/{study}/benchmarks/recheck/{dataset}/{model}/n{size}/seed{seed}/T{temperature}.tsv"
+        "results/{study}/benchmarks/recheck/{dataset}/{model}/n{size}/seed{seed}.tsv"
     conda:
         "../../envs/mace.yaml"
+    threads: plan.recheck_workers(STUDY)
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, threads: 2000 + 2000 * threads,
         runtime=720,
     params:
         recheck=plan.recheck(STUDY),
+        # Shared by all studies: a frame is labelled once by each reference method.
+        store="results/labels",
         reference_name=lambda wildcards: STUDY.recheck_reference(wildcards.dataset),
         reference=lambda wildcards: plan.reference_block(STUDY, STUDY.recheck_reference(wildcards.dataset)),
         start_set=plan.start_set(STUDY),

@@ -6,7 +6,7 @@ import csv
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from longhot.block import InputError
 from longhot.config import Recheck
 from longhot.dynamics.trajectory import Snapshots, read_numbers, read_replica
 from longhot.files import atomic_path
+from longhot.uncertainty.committee import Committee, committee_force_std
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Choice = Literal["even", "before_failure", "highest_spread"]
+"""Why a frame was taken; one that two of them would take is of the first."""
+
 _IDS = ("dataset", "model", "train_size", "seed", "temperature_K", "replica")
 COLUMNS = (
     *_IDS,
     "time_ps",
-    "before_failure",
+    "choice",
     "reference",
     "reference_status",
+    "attempts",
     "model_status",
     "force_mae_meV_per_A",
     "energy_error_meV_per_atom",
@@ -36,59 +41,75 @@ COLUMNS = (
     "message",
 )
 _MEV = 1000.0
+_SPREAD_CHUNK = 256
+"""Stored frames whose spread is computed at once."""
 
 
 def choose_frames(
-    frames: Snapshots, last: Snapshots | None, n_even: int, n_before_failure: int
-) -> tuple[Snapshots, np.ndarray]:
+    frames: Snapshots, last: Snapshots | None, spread_eV_per_A: np.ndarray | None, settings: Recheck
+) -> tuple[Snapshots, list[Choice]]:
     """Frames of one replica that the reference computes again, in the order of time.
 
     The first kind is spread evenly over the time that the replica lived. The start frame is left out: it
     is a test frame, not one that the model chose to visit. The second kind are the last checks before the
-    failed frame, without the failed frame itself and those of the first kind. No frame is taken that is
-    not finite, nor one twice.
+    failed frame, without the failed frame itself, and the third the stored frames of the highest committee
+    spread, without the start. No frame is taken that is not finite, nor one twice: what an earlier kind has
+    taken is not replaced.
 
     Args:
-        frames: the valid frames of the replica.
+        frames: the stored frames of the replica.
         last: the checks before its failure, of which the last is the failed frame; None where it did not fail.
-        n_even: wanted number of the first kind.
-        n_before_failure: wanted number of the second kind.
+        spread_eV_per_A: of each stored frame, shape (n_frames,), NaN where there is none; None: no third kind.
+        settings: how many frames of each kind.
 
     Returns:
-        The frames, and whether each is of the second kind, shape (n_chosen,).
+        The frames, and the kind of each.
     """
-    intervals = max(0, len(frames.time_ps) - 1)
+    intervals, n_even = max(0, len(frames) - 1), settings.frames_per_replica
     even = np.unique((np.arange(1, n_even + 1) * intervals / n_even).round().astype(int))
-    chosen = _take(frames, even[(even > 0) & _finite(frames)[even]] if intervals else even[:0])
-    if last is None:
-        return chosen, np.zeros(len(chosen.time_ps), dtype=bool)
-    wanted = _finite(last) & (last.time_ps > 0) & (last.time_ps < last.time_ps[-1])
-    before = np.flatnonzero(wanted)[-n_before_failure:] if n_before_failure else np.flatnonzero(wanted)[:0]
-    late = _take(last, before[~np.isin(last.time_ps[before], chosen.time_ps)])
-    both = Snapshots(*(np.concatenate(pair) for pair in zip(vars(chosen).values(), vars(late).values(), strict=True)))
-    order = np.argsort(both.time_ps, kind="stable")
-    return _take(both, order), order >= len(chosen.time_ps)
+    parts: list[tuple[Choice, Snapshots, np.ndarray]] = [("even", frames, _usable(frames, even))]
+    if last is not None:
+        before = _usable(last, np.flatnonzero(last.time_ps < last.time_ps[-1]))
+        parts.append(("before_failure", last, _last(before, settings.frames_before_failure)))
+    if spread_eV_per_A is not None:
+        ranked = np.argsort(spread_eV_per_A, kind="stable")
+        known = ranked[np.isfinite(spread_eV_per_A[ranked])]
+        parts.append(("highest_spread", frames, _last(_usable(frames, known), settings.frames_highest_spread)))
+    chosen, choices = _take(frames, np.array([], dtype=int)), list[Choice]()
+    for choice, source, indices in parts:
+        new = indices[~np.isin(source.time_ps[indices], chosen.time_ps)]
+        chosen = _joined(chosen, _take(source, new))
+        choices += [choice] * len(new)
+    order = np.argsort(chosen.time_ps, kind="stable")
+    return _take(chosen, order), [choices[index] for index in order]
 
 
 def _take(frames: Snapshots, indices: np.ndarray) -> Snapshots:
-    return Snapshots(*(values[indices] for values in vars(frames).values()))
+    return Snapshots(**{name: values[indices] for name, values in vars(frames).items()})
 
 
-def _finite(frames: Snapshots) -> np.ndarray:
-    """Whether each frame is finite, shape (n_frames,)."""
-    return np.isfinite(frames.positions_A).all(axis=(1, 2)) & np.isfinite(frames.energy_eV)
+def _joined(first: Snapshots, second: Snapshots) -> Snapshots:
+    return Snapshots(**{name: np.concatenate([values, vars(second)[name]]) for name, values in vars(first).items()})
 
 
-def committee_force_std(forces_eV_per_A: np.ndarray) -> float:
-    """Spread of a committee's forces on one frame in eV/A.
+def _usable(frames: Snapshots, indices: np.ndarray) -> np.ndarray:
+    """Those of some frames that are finite and not the start, in the order given."""
+    finite = np.isfinite(frames.positions_A).all(axis=(1, 2)) & np.isfinite(frames.energy_eV)
+    return indices[(finite & (frames.time_ps > 0))[indices]]
 
-    The variance over the members (ddof 1) of each force component, averaged over atoms and components,
-    and its root taken.
 
-    Args:
-        forces_eV_per_A: shape (n_members, n_atoms, 3), at least 2 members.
+def _last(indices: np.ndarray, count: int) -> np.ndarray:
+    return indices[max(0, len(indices) - count) :]
+
+
+def spread_of(frames: Snapshots, template: Atoms, committee: Committee) -> np.ndarray:
+    """Committee spread of the forces on each frame in eV/A, shape (n_frames,); NaN where a member has none.
+
+    In chunks, so that memory does not grow with the length of the trajectory.
     """
-    return float(np.sqrt(np.var(forces_eV_per_A, axis=0, ddof=1).mean()))
+    chunks = np.array_split(np.arange(len(frames)), -(-len(frames) // _SPREAD_CHUNK))
+    parts = [committee.force_std([_frame(template, frames, index) for index in chunk]) for chunk in chunks]
+    return np.concatenate(parts)
 
 
 def recheck(
@@ -100,10 +121,10 @@ def recheck(
     reference: str,
     label: Callable[[Sequence[Atoms]], Sequence[Label]],
     model: Potential,
-    committee: Sequence[Potential],
+    others: Sequence[Potential],
     settings: Recheck,
 ) -> None:
-    """Write one row for each rechecked frame, with the columns of ``COLUMNS``.
+    """Write one row for each rechecked frame of all replicas, with the columns of ``COLUMNS``.
 
     Errors are the model's numbers minus the reference's: the mean absolute difference of the force
     components, and the signed difference of the energies. A frame for which the reference, the model or
@@ -112,12 +133,12 @@ def recheck(
     Args:
         frames_path: frames.h5 of a simulation.
         outcomes_path: outcomes.csv of the same.
-        template: any frame of the simulated atoms; its cell and info go to the reference.
+        template: any frame of the simulated atoms; its info and pbc go to the reference.
         output: CSV file to write.
         reference: name of the reference method.
         label: computes frames with the reference method.
         model: the potential that ran the simulation.
-        committee: the same model with other seeds; empty where there is none.
+        others: the same model with other seeds, which make a committee with it; empty where there are none.
         settings: how many frames.
 
     Raises:
@@ -125,41 +146,55 @@ def recheck(
     """
     if not np.array_equal(template.numbers, read_numbers(frames_path)):
         raise InputError(f"{frames_path}: its atoms are not those of the test set, simulate again")
-    rows, frames = [], []
-    with Path(outcomes_path).open(newline="", encoding="utf-8") as handle:
-        outcomes = list(csv.DictReader(handle))
-    for outcome in outcomes:
-        chosen, late = choose_frames(
-            *read_replica(frames_path, int(outcome["replica"])),
-            settings.frames_per_replica,
-            settings.frames_before_failure,
-        )
-        for time_ps, positions_A, before_failure in zip(chosen.time_ps, chosen.positions_A, late, strict=True):
-            ids = {name: outcome[name] for name in _IDS if name in outcome}
-            rows.append({**ids, "time_ps": time_ps, "before_failure": bool(before_failure), "reference": reference})
-            frames.append(_with_positions(template, positions_A))
-    logger.info("rechecking %d frames of %d replicas with %s", len(frames), len(outcomes), reference)
+    committee = Committee([model, *others]) if others and settings.frames_highest_spread else None
+    rows, frames = _chosen(frames_path, outcomes_path, template, committee, settings)
+    logger.info("rechecking %d frames with %s", len(frames), reference)
     truths = label(frames) if frames else []
-    members = [member.predict(frames) if frames else [] for member in (model, *committee)]
+    members = [member.predict(frames) if frames else [] for member in (model, *others)]
     for index, (row, truth) in enumerate(zip(rows, truths, strict=True)):
-        row.update(_compare(truth, [labels[index] for labels in members]))
+        row.update(reference=reference, **_compare(truth, [labels[index] for labels in members]))
     with atomic_path(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, fieldnames=COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _with_positions(template: Atoms, positions_A: np.ndarray) -> Atoms:
+def _chosen(
+    frames_path: str | Path,
+    outcomes_path: str | Path,
+    template: Atoms,
+    committee: Committee | None,
+    settings: Recheck,
+) -> tuple[list[dict[str, Any]], list[Atoms]]:
+    """The chosen frames of all replicas, and the first columns of their rows."""
+    rows: list[dict[str, Any]] = []
+    frames: list[Atoms] = []
+    with Path(outcomes_path).open(newline="", encoding="utf-8") as handle:
+        outcomes = list(csv.DictReader(handle))
+    for outcome in outcomes:
+        stored, last = read_replica(frames_path, float(outcome["temperature_K"]), int(outcome["replica"]))
+        spread_eV_per_A = spread_of(stored, template, committee) if committee else None
+        chosen, choices = choose_frames(stored, last, spread_eV_per_A, settings)
+        ids = {name: outcome[name] for name in _IDS if name in outcome}
+        for index, choice in enumerate(choices):
+            rows.append({**ids, "time_ps": chosen.time_ps[index], "choice": choice})
+            frames.append(_frame(template, chosen, index))
+    return rows, frames
+
+
+def _frame(template: Atoms, frames: Snapshots, index: int) -> Atoms:
     frame = template.copy()
     frame.calc = None
-    frame.positions = positions_A
+    frame.positions = frames.positions_A[index]
+    if frame.pbc.any():
+        frame.cell = frames.cell_A[index]
     return frame
 
 
 def _compare(truth: Label, members: Sequence[Label]) -> dict[str, Any]:
     """Columns that one frame adds; the first member is the model itself."""
     own = members[0]
-    row: dict[str, Any] = {"reference_status": truth.status, "model_status": own.status}
+    row: dict[str, Any] = {"reference_status": truth.status, "attempts": truth.attempts, "model_status": own.status}
     if truth.status == own.status == "ok":
         difference = own.forces_eV_per_A - truth.forces_eV_per_A
         row["force_mae_meV_per_A"] = float(np.abs(difference).mean()) * _MEV

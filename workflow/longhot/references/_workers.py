@@ -203,21 +203,28 @@ class Workers:
     """Processes that label with one reference method; a context manager."""
 
     def __init__(self, config: Block, n_workers: int, store: str | Path | None = None) -> None:
-        """Start the processes; they are set up while the caller goes on.
+        """Start no process yet.
 
         Args:
             config: the reference method.
-            n_workers: number of processes.
+            n_workers: largest number of processes.
             store: folder of the label stores of all methods; None: nothing is kept.
 
         Raises:
             InputError: the library behind the method is missing.
         """
-        self._config = config
+        self._config, self._n_workers = config, n_workers
         self._store = None if store is None else LabelStore(store, config)
         # Whatever a killed worker leaves behind goes with this folder.
         self._temporary = tempfile.TemporaryDirectory(prefix="longhot-", ignore_cleanup_errors=True)
-        self._workers = [_Worker(config, self._temporary.name) for _ in range(n_workers)]
+        self._workers: list[_Worker] = []
+
+    def start(self, n_wanted: int | None = None) -> Self:
+        """Start processes up to a number that is of use; they are set up while the caller goes on."""
+        wanted = self._n_workers if n_wanted is None else min(n_wanted, self._n_workers)
+        while len(self._workers) < wanted:
+            self._workers.append(_Worker(self._config, self._temporary.name))
+        return self
 
     def __enter__(self) -> Self:
         return self
@@ -248,6 +255,7 @@ class Workers:
         """Labels by the workers; each goes to the store, under its key, as soon as it is there."""
         if not frames:
             return []
+        self.start(len(frames))
         queue, progress = Queue(len(frames), len(self._workers)), Progress(len(frames))
         done: dict[int, Label] = {}
         for worker in self._workers:
