@@ -242,6 +242,21 @@ def test_qm7x_subsets_and_published_atomic_energies(tmp_path):
     assert splits.atomic_energies_origin == "published with the dataset"
 
 
+def test_qm7x_molecules_that_are_test_sets_of_their_own(tmp_path):
+    splits = qm7x_splits(tmp_path, molecule_test_sets=["3", "10"], n_molecules=6)
+    seen = {frame.info["molecule"] for frame in splits.train_pool + splits.valid}
+    by_set: dict[str, list[str]] = {}
+    for frame in splits.test:
+        by_set.setdefault(frame.info["test_set"], []).append(frame.info["molecule"])
+    assert by_set["molecule-3"] == ["3"] * 5
+    assert by_set["molecule-10"] == ["10"] * 5
+    assert set(by_set) == {"test", "molecule-3", "molecule-10"}
+    assert len(seen | set(by_set["test"])) == 6
+    assert not (seen | set(by_set["test"])) & {"3", "10"}
+    with pytest.raises(InputError, match="molecule_test_sets: no molecule '99' in the files"):
+        qm7x_splits(tmp_path, molecule_test_sets=["99"])
+
+
 def test_qm7x_reads_compressed_and_several_files(tmp_path):
     write_qm7x(tmp_path / "1000.hdf5")
     write_qm7x(tmp_path / "2000.hdf5", first=11)

@@ -43,7 +43,9 @@ class Config(DatasetBlock):
         description="The published files, such as 1000.hdf5 or 1000.xz: each a `path`, or a `url` and its `sha256`.",
         min_length=1,
     )
-    n_molecules: PositiveInt | None = Field(None, description="Molecules that are drawn; absent: all.")
+    n_molecules: PositiveInt | None = Field(
+        None, description="Molecules that are drawn for pool, validation and test; absent: all."
+    )
     max_configurations_per_molecule: PositiveInt | None = Field(
         None, description="Configurations that are drawn of each molecule; absent: all."
     )
@@ -54,6 +56,11 @@ class Config(DatasetBlock):
     )
     valid_fraction: PositiveFloat = Field(0.1, description="Share of the molecules (or configurations) for validation.")
     test_fraction: PositiveFloat = Field(0.2, description="Share of the molecules (or configurations) for the test.")
+    molecule_test_sets: list[Annotated[str, Field(pattern=r"^\d+$")]] = Field(
+        [],
+        description="Molecules, by their number in the files, that are only tested on, each as a further test set "
+        "`molecule-<number>`: MD, which needs starts of one molecule, can name it as its `start_set`.",
+    )
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Which molecules and configurations are drawn.")
     isolated_atoms: IsolatedAtoms = Field(
         IsolatedAtoms(origin="published"), description="Where the energies of isolated atoms come from."
@@ -75,12 +82,16 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
     ]
     generator = np.random.default_rng(config.seed)
     molecules = _draw([unpacked_xz(path, workdir) for path in fetched], config, generator)
-    units: list[list[Atoms]] = list(molecules.values())
+    units: list[list[Atoms]] = [frames for name, frames in molecules.items() if name not in config.molecule_test_sets]
     if config.split == "configuration":
         units = [[frame] for frames in units for frame in frames]
     pool, valid, test = _split(units, config, generator)
     for frame in test:
         frame.info[TEST_SET] = "test"
+    for name in config.molecule_test_sets:
+        for frame in molecules[name]:
+            frame.info[TEST_SET] = f"molecule-{name}"
+        test += molecules[name]
     energies_eV, origin = resolve(config.isolated_atoms, elements(pool), reference, pool, ATOMIC_ENERGIES_EV)
     return Splits(
         pool,
@@ -128,12 +139,16 @@ def _draw(paths: list[Path], config: Config, generator: np.random.Generator) -> 
         groups = {
             molecule: (path, file[molecule]) for path, file in zip(paths, opened, strict=True) for molecule in file
         }
-        names = sorted(groups, key=lambda name: (len(name), name))
+        alone = config.molecule_test_sets
+        missing = [name for name in alone if name not in groups]
+        if missing:
+            raise InputError(f"molecule_test_sets: no molecule {missing[0]!r} in the files, name one that they hold")
+        names = sorted(set(groups) - set(alone), key=lambda name: (len(name), name))
         wanted = config.n_molecules or len(names)
         if wanted > len(names):
             raise InputError(f"n_molecules: {wanted} are more than the {len(names)} of the files, lower it")
         chosen = [names[index] for index in sorted(generator.permutation(len(names))[:wanted].tolist())]
-        return {name: _configurations(name, *groups[name], config, generator) for name in chosen}
+        return {name: _configurations(name, *groups[name], config, generator) for name in [*chosen, *alone]}
     finally:
         for file in opened:
             file.close()
