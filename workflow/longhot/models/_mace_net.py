@@ -100,10 +100,17 @@ def evaluator(network: torch.nn.Module, compiled: bool, training: bool) -> Calla
         return evaluate
     import torch
 
-    # On a CPU: one C++ file in place of a hundred. It compiles in two thirds of the time, and no call goes
-    # through Python between kernels.
     on_cpu = next(network.parameters()).device.type == "cpu"
-    return torch.compile(evaluate, fullgraph=True, dynamic=False, options={"cpp_wrapper": on_cpu})
+    return torch.compile(
+        evaluate,
+        fullgraph=True,
+        dynamic=False,
+        # One C++ file in place of a hundred: it compiles in two thirds of the time, and no call goes through Python
+        # between kernels.
+        options={"cpp_wrapper": on_cpu},
+        # Else a committee of more than eight would be refused as one function that is compiled too often.
+        isolate_recompiles=True,
+    )
 
 
 def load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
