@@ -360,21 +360,21 @@ def test_survival_is_told_beside_the_control() -> None:
     cold, control, model, worse, unsure, pairs, kinds = texts(all_tables(), "Survival in MD")
     # Garwood for no failure in 8 x 10 ps: -ln(0.025) / 0.08 ns.
     assert cold == (
-        "At 300 K none of 32 trajectories failed, models and control together: "
+        "At 300 K, within 10.0 ps, none of 32 trajectories failed, models and control together: "
         "at most 46.1 failures per ns in each group."
     )
-    assert control == "At 1000 K the control keeps 8 of 8 (at most 46.1 failures per ns)."
+    assert control == "At 1000 K, within 10.0 ps, the control keeps 8 of 8 (at most 46.1 failures per ns)."
     # 7 failures in 1.25 x (1 + ... + 7) + 10 = 45 ps.
     assert (
         "mace-L0-nu2 keeps 1 of 8 (N = 25; 156 [62.5, 321] failures per ns; half gone after 5.00 ps), 8 of 8" in model
     )
-    # All but one of 8 fail and none of 8 others: 18 of the 12,870 ways to part them, in each of 3 tests.
+    # All but one of 8 fail and none of 8 others: 18 of the 12,870 ways to part them.
     assert (
-        worse == "At 1000 K log-rank tests show shorter lives than in the control for mace-L0-nu2 (N = 25), p = 0.0042."
+        worse == "At 1000 K log-rank tests show shorter lives than in the control for mace-L0-nu2 (N = 25; p = 0.0014)."
     )
     assert unsure.endswith("do not tell from the control: mace-L0-nu2 (N = 100) and mace-L0-nu2 (N = 400).")
     assert "log-rank tests tell apart 2 of 3 pairs" in pairs
-    assert "mace-L0-nu2 (N = 100) outlives mace-L0-nu2 (N = 25), p = 0.0042" in pairs
+    assert "mace-L0-nu2 (N = 100) outlives mace-L0-nu2 (N = 25), p = 0.0028" in pairs
     assert kinds == "Of 48 trajectories of models 7 failed: bond broken (7). The first failure came after 1.25 ps."
 
 
@@ -387,7 +387,7 @@ def test_what_outlives_the_control_is_told() -> None:
     tables |= {"stability": runs, "survival": survival_table(runs), "survival_tests": survival_tests_table(runs)}
     found = texts(tables, "Survival in MD")
     assert (
-        "At 1000 K log-rank tests show longer lives than in the control for mace-L0-nu2 (N = 25), p = 0.0" in found[2]
+        "At 1000 K log-rank tests show longer lives than in the control for mace-L0-nu2 (N = 25; p = 0.0014)." in found
     )
 
 
@@ -415,6 +415,9 @@ def test_order_of_the_static_test_is_held_against_use() -> None:
     )
     assert alike.endswith("by failure rate, Kendall's τ = 1.00, p = 0.0028: the better in the test fails less.")
     assert errors.endswith("Kendall's τ = 0.80 [0.40, 1.00], p = 0.012: the better in the test errs less in MD.")
+    wide = all_tables()
+    wide["rank_agreement"].loc[3, "ci_low"] = -0.1
+    assert texts(wide, "Static order")[3].endswith("no agreement is shown."), "the interval includes zero"
     reversed_order = all_tables()
     reversed_order["rank_agreement"].loc[2, "kendall_tau"] = -1.0
     assert texts(reversed_order, "Static order")[2].endswith("the better in the test fails more.")
@@ -471,9 +474,12 @@ def test_flags_gather_every_reservation() -> None:
 def test_flags_of_few_trajectories_and_missing_errors() -> None:
     tables = all_tables()
     tables["survival"].loc[0, "n_replicas"] = 4
+    tables["survival"].loc[1, ["n_seeds", "seeds_p_value"]] = [3, 0.004]
     tables["robustness"].loc[3, ["md_force_mae_meV_per_A", "reason"]] = [np.nan, "no rechecked frame"]
     found = {flag.what: (flag.count, flag.why) for flag in flags(tables)}
     assert found["Survival on ethanol: groups of fewer than 8 trajectories"][0] == "1 of 8 groups"
+    assert found["Fits of mace-L0-nu2 on ethanol at 1000 K that live unlike each other (N = 25)"][0] == "1 of 3 sizes"
+    assert "for 1 of 1 models and training sizes" in texts(tables, "Survival in MD")[6]
     assert found["MD error of mace-L0-nu2 (N = 25) on ethanol at 1000 K"] == ("no number", "no rechecked frame.")
 
 

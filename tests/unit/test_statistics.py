@@ -128,6 +128,22 @@ def test_log_rank_of_the_textbook() -> None:
     assert test.reason == ""
 
 
+def test_log_rank_of_several_groups() -> None:
+    """Of two groups it is the test of two; a third of the same kind as the first is told apart from the second too."""
+    durations, is_failure = (
+        np.concatenate([TREATED, PLACEBO]),
+        np.concatenate([TREATED_FAILED, np.ones(21, dtype=bool)]),
+    )
+    two = np.repeat([0, 1], 21)
+    assert st.log_rank_of_groups(durations, is_failure, two) == pytest.approx(4.17e-5, rel=0.01)
+    three = np.where(np.arange(42) < 10, 2, two)
+    assert st.log_rank_of_groups(durations, is_failure, three) < 0.001
+    mixed = np.random.default_rng(11).permutation(three)
+    assert st.log_rank_of_groups(durations, is_failure, mixed) > 0.05
+    assert np.isnan(st.log_rank_of_groups(durations, is_failure, np.zeros(42)))
+    assert np.isnan(st.log_rank_of_groups(durations, np.zeros(42, dtype=bool), two))
+
+
 def observed_minus_expected(durations: np.ndarray, is_failure: np.ndarray, first: np.ndarray) -> float:
     """Failures in the first group beyond those expected if both were alike: the log-rank sum, written out."""
     total = 0.0

@@ -149,6 +149,25 @@ def log_rank(
     return LogRank(float(result.test_statistic), float(result.p_value), "chi-squared", reason)
 
 
+def log_rank_of_groups(durations_ps: np.ndarray, is_failure: np.ndarray, groups: np.ndarray) -> float:
+    """P-value of the log-rank test of whether several groups fail alike; NaN for one group, or if nothing failed.
+
+    Args:
+        durations_ps: failure time, or time simulated where there was no failure; shape (n_trajectories,).
+        is_failure: shape (n_trajectories,).
+        groups: label of the group of each trajectory, shape (n_trajectories,).
+    """
+    from lifelines.statistics import multivariate_logrank_test
+
+    labels = np.unique(groups)
+    if len(labels) == 1 or not is_failure.any():
+        return np.nan
+    if len(labels) == 2:
+        own = groups == labels[0]
+        return log_rank(durations_ps[own], is_failure[own], durations_ps[~own], is_failure[~own]).p_value
+    return float(multivariate_logrank_test(durations_ps, groups, is_failure).p_value)
+
+
 def _failures_beyond_expected(durations_ps: np.ndarray, is_failure: np.ndarray) -> np.ndarray:
     """Whether each trajectory failed, less its expected failures by the cumulative hazard of all (Nelson and Aalen).
 

@@ -18,6 +18,7 @@ from longhot.dynamics.statistics import (
     holm,
     kaplan_meier,
     log_rank,
+    log_rank_of_groups,
     median_survival_ps,
     rank_agreement,
 )
@@ -68,7 +69,9 @@ def survival_table(stability: pd.DataFrame) -> pd.DataFrame:
     """Survival of each model, training size and temperature, all seeds and replicas together.
 
     Survival is that at the longest time simulated in the group. ``median_survival_ps`` is empty where
-    more than half live on; ``median_lower_bound_ps`` is then the longest time simulated.
+    more than half live on; ``median_lower_bound_ps`` is then the longest time simulated. All intervals take
+    the trajectories to be independent: a small ``seeds_p_value`` says that those of one fit are more alike
+    than that, so that the intervals are too narrow.
     """
     import pandas as pd
 
@@ -98,6 +101,7 @@ def survival_table(stability: pd.DataFrame) -> pd.DataFrame:
                 RATE: rate if np.isfinite(rate) else np.nan,
                 "failure_rate_ci_low": rate_low,
                 "failure_rate_ci_high": rate_high,
+                "seeds_p_value": log_rank_of_groups(durations, failures, group["seed"].to_numpy()),
                 "reason": "" if np.isfinite(rate) else NO_TIME,
             }
         )
@@ -112,24 +116,26 @@ def survival_tests_table(stability: pd.DataFrame) -> pd.DataFrame:
     """Log-rank tests at each temperature, all seeds and replicas of a group together.
 
     Each model and training size is tested against the control, against the other models at its size, and
-    against the other sizes of its model. The p-values are adjusted for the number of all tests of the dataset.
+    against the other sizes of its model (``comparison``: control, model, size). The p-values are adjusted for
+    the number of tests of the dataset in the same comparison, at all temperatures.
     """
     import pandas as pd
 
     rows = []
     for (dataset, temperature), runs in stability.groupby(["dataset", "temperature_K"], sort=True):
         groups = dict(iter(runs.groupby(["model", "train_size"], sort=True)))
-        for (model, size), (against_model, against_size) in _pairs(list(groups)):
-            own, other = groups[model, size], groups[against_model, against_size]
+        for comparison, first, second in _pairs(list(groups)):
+            own, other = groups[first], groups[second]
             test = log_rank(*_lifetimes(own), *_lifetimes(other))
             rows.append(
                 {
                     "dataset": dataset,
                     "temperature_K": temperature,
-                    "model": model,
-                    "train_size": size,
-                    "against_model": against_model,
-                    "against_train_size": against_size,
+                    "comparison": comparison,
+                    "model": first[0],
+                    "train_size": first[1],
+                    "against_model": second[0],
+                    "against_train_size": second[1],
                     "statistic": test.statistic,
                     "p_value": test.p_value,
                     "p_value_from": test.p_value_from,
@@ -141,18 +147,20 @@ def survival_tests_table(stability: pd.DataFrame) -> pd.DataFrame:
                 }
             )
     table = pd.DataFrame(rows)
-    adjusted = table.groupby("dataset")["p_value"].transform(lambda values: holm(values.to_numpy()))
+    families = table.groupby(["dataset", "comparison"])["p_value"]
+    adjusted = families.transform(lambda values: holm(values.to_numpy()))
     table.insert(table.columns.get_loc("p_value") + 1, "p_value_adjusted", adjusted)
     return table
 
 
-def _pairs(groups: Sequence[Fit]) -> Iterator[tuple[Fit, Fit]]:
-    """The pairs to test: against the control first, then models at one size, then sizes of one model."""
+def _pairs(groups: Sequence[Fit]) -> Iterator[tuple[str, Fit, Fit]]:
+    """The pairs to test, with what is compared: against the control, models at one size, sizes of one model."""
     controls = [group for group in groups if group[0] == REFERENCE_MODEL]
     fits = [group for group in groups if group[0] != REFERENCE_MODEL]
-    yield from itertools.product(fits, controls)
-    for same in (1, 0):  # the size, then the model
-        yield from (pair for pair in itertools.combinations(fits, 2) if pair[0][same] == pair[1][same])
+    yield from (("control", *pair) for pair in itertools.product(fits, controls))
+    for comparison, same in (("model", 1), ("size", 0)):
+        pairs = itertools.combinations(fits, 2)
+        yield from ((comparison, *pair) for pair in pairs if pair[0][same] == pair[1][same])
 
 
 def _lifetimes(runs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -57,6 +57,12 @@ COLUMNS = {
     "failure_rate_per_ns": Column("failure rate", "1/ns", "Failures over the time simulated", AT_ONCE),
     "failure_rate_ci_low": Column("rate, low", "1/ns", "Lower end of the 95 % interval (Garwood)", AT_ONCE),
     "failure_rate_ci_high": Column("rate, high", "1/ns", "Upper end of the 95 % interval (Garwood)", AT_ONCE),
+    "seeds_p_value": Column(
+        "p of seeds",
+        meaning="Log-rank test of whether the fits of all seeds live alike",
+        empty="One fit, or no failure.",
+    ),
+    "comparison": Column("compares", meaning="With the control, between models, or between training sizes"),
     "n_seeds": Column("seeds", meaning="Fits whose trajectories stand together"),
     "against_model": Column("against", meaning="The other group: its model, or reference for the control"),
     "against_train_size": Column("against N", "frames", "Training frames of the other group", whole=True),
@@ -65,7 +71,9 @@ COLUMNS = {
         "p", meaning="Chance of so large a difference, or agreement, where there is none", empty=UNTESTED
     ),
     "p_value_from": Column("p from", empty=UNTESTED),
-    "p_value_adjusted": Column("p adjusted", meaning="For all tests of the dataset (Holm)", empty=UNTESTED),
+    "p_value_adjusted": Column(
+        "p adjusted", meaning="For all tests of the same comparison on the dataset (Holm)", empty=UNTESTED
+    ),
     "against_n_failed": Column("failed", meaning="In the other group"),
     "against_n_replicas": Column("replicas", meaning="In the other group"),
     "over": Column("over", meaning="What is put in order"),

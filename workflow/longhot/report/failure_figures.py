@@ -40,6 +40,7 @@ MOST_ATOMS = 40
 """Of larger systems only the surroundings of an offending atom are drawn."""
 SURROUNDINGS_A = 5.0
 MARGIN_A = 0.9
+LABEL_OFFSET_A = 0.75
 FLIGHT_A = 3.0
 """How far an atom may have left the window of the sound frame for the window to follow it."""
 
@@ -165,13 +166,27 @@ def draw_atoms(axes: Axes, frame: Atoms, offending: Sequence[int], projection: n
         ink = "white" if colour @ (0.299, 0.587, 0.114) < 0.45 else "black"
         style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "clip_on": True}
         axes.text(at[0], at[1], text, color=ink, weight=weight, zorder=zorder, **style)
-    ends = flat[np.isin(indices, offending)]
+    ends = flat[np.isin(indices, offending), :2]
     if len(offending) == len(ends) == 2:
-        axes.plot(*ends[:, :2].T, color=RING, lw=1.2, ls=":", zorder=2.5)
-        label = f"{np.linalg.norm(ends[0] - ends[1]):.2f} Å"
+        axes.plot(*ends.T, color=RING, lw=1.2, ls=":", zorder=2.5)
+        label = f"{distances[np.isin(indices[first], offending) & np.isin(indices[second], offending)][0]:.2f} Å"
         box = {"fc": "white", "ec": "none", "pad": 0.8, "alpha": 0.85}
-        x, y = ends[:, :2].mean(axis=0)
-        axes.text(x, y + 0.75, label, color=RING, fontsize=8, ha="center", zorder=5, bbox=box, clip_on=True)
+        x, y = _free_side(ends, flat[~np.isin(indices, offending), :2])
+        axes.text(x, y, label, color=RING, fontsize=8, ha="center", va="center", zorder=5, bbox=box, clip_on=True)
+
+
+def _free_side(ends_A: np.ndarray, others_A: np.ndarray) -> np.ndarray:
+    """A place in A beside the middle of a line, on the side where fewer other atoms are near; shape (2,).
+
+    Args:
+        ends_A: of the line, shape (2, 2).
+        others_A: the other atoms, shape (n_others, 2).
+    """
+    across = np.array([ends_A[0, 1] - ends_A[1, 1], ends_A[1, 0] - ends_A[0, 0]])
+    across *= LABEL_OFFSET_A / max(float(np.linalg.norm(across)), 1e-9)
+    places = ends_A.mean(axis=0) + np.array([across, -across])
+    near = np.exp(-((places[:, None] - others_A) ** 2).sum(axis=2)).sum(axis=1)
+    return places[np.argmin(near)]
 
 
 def draw_failure(axes: Sequence[Axes], frames: Sequence[Atoms]) -> None:
@@ -258,8 +273,8 @@ def draw(
     runs = read(stability_path)
     places = places_of(runs)
     with plt.rc_context(RC):
-        figure, blocks = panel_blocks(1, len(places))
-        for axes, place in zip(blocks[0], places, strict=True):
+        figure, (panels,) = panel_blocks([len(places)])
+        for axes, place in zip(panels, places, strict=True):
             draw_causes(axes, rows_of(runs, **place))
             axes.set_title(title(place), fontsize=10)
         save(figure, causes)

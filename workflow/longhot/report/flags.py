@@ -11,7 +11,7 @@ import numpy as np
 from longhot.config import REFERENCE_MODEL
 from longhot.dynamics.statistics import FEWEST_TRAJECTORIES
 from longhot.files import read_json
-from longhot.report.verdict import BASELINE_FAMILY, is_false
+from longhot.report.verdict import BASELINE_FAMILY, SIGNIFICANCE, is_false
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ def flags(tables: dict[str, pd.DataFrame]) -> list[Flag]:
         "learning_curves": (unconverged_fits, missing_errors, failed_predictions, single_seeds),
         "learning_curve_slopes": (weak_slopes,),
         "stability": (unfinished_runs, failing_control),
-        "survival": (few_trajectories, single_fits),
+        "survival": (few_trajectories, single_fits, unlike_fits),
         "recheck": (failed_rechecks,),
         "robustness": (cheaper_control, missing_md_errors),
         "rank_agreement": (unknown_agreement,),
@@ -179,6 +179,24 @@ def single_fits(survival: pd.DataFrame) -> list[Flag]:
         )
         for dataset, group in fitted[fitted["n_seeds"] == 1].groupby("dataset", sort=False)
     ]
+
+
+def unlike_fits(survival: pd.DataFrame) -> list[Flag]:
+    """Models whose fits (seeds) of one size differ in survival by more than chance."""
+    found = []
+    for (dataset, model, temperature), group in survival.groupby(["dataset", "model", "temperature_K"], sort=False):
+        unlike = group[group["seeds_p_value"] < SIGNIFICANCE]
+        if len(unlike):
+            sizes = ", ".join(f"{size:g}" for size in sorted(unlike["train_size"]))
+            found.append(
+                Flag(
+                    f"Fits of {model} on {dataset} at {temperature:g} K that live unlike each other (N = {sizes})",
+                    f"{len(unlike)} of {len(group)} sizes",
+                    "Intervals and tests of survival take trajectories to be independent; they are too sure where "
+                    "fits that differ in their seed alone differ in survival (log-rank, p < 0.05).",
+                )
+            )
+    return found
 
 
 def cheaper_control(robustness: pd.DataFrame) -> list[Flag]:

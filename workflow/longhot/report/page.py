@@ -94,7 +94,7 @@ def table_order(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 def tie(text: str) -> str:
     """Hold numbers and what belongs to them on one line."""
-    return re.sub(r"(?<=[\dNLν=]) (?=(=|%|\d|meV|K\b|ps\b|frames\b|of \d))", "\u00a0", text)
+    return re.sub(r"(?<=[\dNLνpτ=<]) (?=(=|<|%|\d|meV|K\b|ps\b|frames\b|of \d))", "\u00a0", text)
 
 
 def by_topic(sentences: list[Sentence]) -> dict[str, list[Sentence]]:

@@ -1,6 +1,6 @@
 """Figures of hot MD: the error on frames that a model's own MD visited, and how long its trajectories survive.
 
-Both have a block of panels for each dataset and temperature, and shades of a model's colour for its training sizes.
+Both have panels for each dataset and temperature, and shades of a model's colour for its training sizes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from longhot.config import REFERENCE_MODEL
 from longhot.dynamics.statistics import kaplan_meier
 from longhot.dynamics.tables import ERROR, MD, STATIC, failed, read
-from longhot.report.style import COLOURS, MARKERS, NEUTRAL, RC, label_decade, panel_blocks, save, say, shades
+from longhot.report.style import COLOURS, DASHES, MARKERS, NEUTRAL, RC, label_decade, panel_blocks, save, shades
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,14 @@ def draw_errors(axes: Axes, robustness: pd.DataFrame, frames: pd.DataFrame, styl
     if len(sizes) == 1:
         axes.set_xlim(sizes[0] / 2, sizes[0] * 2)
     label_decade(axes)
-    axes.legend(title="bars: 5th to 95th percentile over rechecked frames", **BELOW)
+    handles, labels = axes.get_legend_handles_labels()
+    order = np.argsort(labels)  # the two lines of a model side by side
+    axes.legend(
+        [handles[place] for place in order],
+        [labels[place] for place in order],
+        title="bars: 5th to 95th percentile over rechecked frames",
+        **BELOW,
+    )
 
 
 def _bars(rows: pd.DataFrame, frames: pd.DataFrame) -> np.ndarray:
@@ -156,8 +163,7 @@ def draw_survival(axes: Axes, runs: pd.DataFrame, control: pd.DataFrame, colour:
     for place, ((name, own), shade) in enumerate(zip(groups, colours, strict=True)):
         curve = kaplan_meier(own["simulated_ps"].to_numpy(), failed(own).to_numpy())
         label = f"{name}: {failed(own).sum()} of {len(own)} failed"
-        # Lines on top of one another stay visible.
-        dashes = (0, (5, 1 + 2 * place)) if place else "-"
+        dashes = DASHES[place % len(DASHES)]  # lines on top of one another stay visible
         line: dict[str, Any] = {
             "color": shade,
             "ls": dashes,
@@ -202,23 +208,20 @@ def draw(
     errors, runs = read(robustness_path), read(stability_path)
     even = rows_of(read(recheck_path), choice="even")
     places, styles = places_of(runs), {model: style for style, model in enumerate(models_of(runs))}
+    run = [(place, model) for place in places for model in models_of(rows_of(runs, **place))]
     with plt.rc_context(RC):
-        figure, blocks = panel_blocks(len(places), 1 + len(styles))
-        for (first, *others), place in zip(blocks, places, strict=True):
-            draw_errors(first, rows_of(errors, **place), rows_of(even, **place), styles)
-            first.set_title(f"{title(place)}: test set and own MD", fontsize=10)
-            for axes, (model, style) in zip(others, styles.items(), strict=True):
-                own = rows_of(runs, model=model, **place)
-                if own.empty:
-                    say(axes, f"{model} was not run on {title(place)}.")
-                    continue
-                draw_course(axes, rows_of(even, model=model, **place), own, COLOURS[style % len(COLOURS)])
-                axes.set_title(f"{title(place)}: {model} along its MD", fontsize=10)
+        figure, (top, bottom) = panel_blocks([len(places), len(run)])
+        for axes, place in zip(top, places, strict=True):
+            draw_errors(axes, rows_of(errors, **place), rows_of(even, **place), styles)
+            axes.set_title(f"{title(place)}: test set and own MD", fontsize=10)
+        for axes, (place, model) in zip(bottom, run, strict=True):
+            colour = COLOURS[styles[model] % len(COLOURS)]
+            draw_course(axes, rows_of(even, model=model, **place), rows_of(runs, model=model, **place), colour)
+            axes.set_title(f"{title(place)}: {model} along its MD", fontsize=10)
         save(figure, robustness)
         plt.close(figure)
 
-        run = [(place, model) for place in places for model in models_of(rows_of(runs, **place))]
-        figure, (panels,) = panel_blocks(1, len(run))
+        figure, (panels,) = panel_blocks([len(run)])
         for axes, (place, model) in zip(panels, run, strict=True):
             control = rows_of(runs, model=REFERENCE_MODEL, **place)
             draw_survival(axes, rows_of(runs, model=model, **place), control, COLOURS[styles[model] % len(COLOURS)])

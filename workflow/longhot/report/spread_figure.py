@@ -80,7 +80,7 @@ def draw(recheck_path: str | Path, rank_agreement_path: str | Path, out: Sequenc
         else:
             groups = list(frames.groupby(["dataset", "temperature_K", "model"]))
             models = list(frames["model"].unique())
-            figure, (panels,) = panel_blocks(1, len(groups))
+            figure, (panels,) = panel_blocks([len(groups)])
             for axes, ((dataset, temperature, model), own) in zip(panels, groups, strict=True):
                 place = {"dataset": dataset, "temperature_K": temperature}
                 colour = COLOURS[models.index(model) % len(COLOURS)]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito (2008), without the yellow, which is too light for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 NEUTRAL = "#404040"
 RC = {
@@ -29,7 +30,8 @@ RC = {
     "svg.hashsalt": "longhot",
     "figure.constrained_layout.use": True,
 }
-MOST_COLUMNS = 3
+N_COLUMNS = 2
+"""Of panels: with more, the text becomes too small for the width of the report."""
 PANEL_SIZE_INCHES = (4.6, 3.9)
 
 
@@ -41,24 +43,22 @@ def shades(colour: str, n_sizes: int) -> list[tuple[float, ...]]:
     return [tuple(1 - weight * (1 - full)) for weight in np.linspace(1.0, 0.45, n_sizes)[::-1]]
 
 
-def panel_blocks(n_blocks: int, n_panels: int) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of blocks below one another, each of so many panels in rows of at most ``MOST_COLUMNS``.
+def panel_blocks(n_panels: Sequence[int]) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of blocks below one another, each of so many panels in rows of ``N_COLUMNS``.
 
     Returns:
         The figure, and the panels of each block.
     """
     import matplotlib.pyplot as plt
 
-    # A lone panel keeps half of the width, so that its text stays as large as elsewhere.
-    n_columns = max(2, min(MOST_COLUMNS, n_panels))
-    n_rows = -(-n_panels // n_columns)
-    width, height = PANEL_SIZE_INCHES
-    size = (width * n_columns, height * n_rows * n_blocks)
-    figure, grid = plt.subplots(n_rows * n_blocks, n_columns, figsize=size, squeeze=False)
-    blocks: list[list[Any]] = [list(block.flat) for block in np.split(grid, n_blocks)]
-    for axes in (axes for block in blocks for axes in block[n_panels:]):
-        axes.set_axis_off()
-    return figure, [block[:n_panels] for block in blocks]
+    n_rows = [-(-number // N_COLUMNS) for number in n_panels]
+    size = (PANEL_SIZE_INCHES[0] * N_COLUMNS, PANEL_SIZE_INCHES[1] * sum(n_rows))
+    figure, grid = plt.subplots(sum(n_rows), N_COLUMNS, figsize=size, squeeze=False)
+    blocks: list[list[Any]] = [list(block.flat) for block in np.split(grid, np.cumsum(n_rows)[:-1])]
+    for block, number in zip(blocks, n_panels, strict=True):
+        for axes in block[number:]:
+            axes.set_axis_off()
+    return figure, [block[:number] for block, number in zip(blocks, n_panels, strict=True)]
 
 
 def say(axes: Axes, text: str) -> None:

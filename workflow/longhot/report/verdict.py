@@ -335,10 +335,11 @@ def stability(survival: pd.DataFrame, tests: pd.DataFrame, where: str = "") -> l
     sentences = []
     for temperature, rows in survival.groupby("temperature_K"):
         head = f"{where}At {temperature:g} K"
+        within = f"{head}, within {number(rows['end_ps'].max())} ps,"
         if not rows["n_failed"].any():
             text = (
-                f"{head} none of {rows['n_replicas'].sum()} trajectories failed, models and control together: at most "
-                f"{number(rows['failure_rate_ci_high'].max())} failures per ns in each group."
+                f"{within} none of {rows['n_replicas'].sum()} trajectories failed, models and control together: at "
+                f"most {number(rows['failure_rate_ci_high'].max())} failures per ns in each group."
             )
             sentences.append(Sentence("Survival in MD", text))
             continue
@@ -348,9 +349,23 @@ def stability(survival: pd.DataFrame, tests: pd.DataFrame, where: str = "") -> l
             told.append(
                 f"{model} keeps {listed([_kept(row) for _, row in group.sort_values('train_size').iterrows()])}"
             )
-        sentences += [Sentence("Survival in MD", f"{head} {one}.") for one in told]
+        sentences += [Sentence("Survival in MD", f"{within if one is told[0] else head} {one}.") for one in told]
         sentences += _told_apart(tests[tests["temperature_K"] == temperature], rows, head)
+        sentences += _unlike_fits(models, head)
     return sentences
+
+
+def _unlike_fits(models: pd.DataFrame, head: str) -> list[Sentence]:
+    """Warn where the fits of a group differ: its trajectories are then not independent."""
+    several = models[models["n_seeds"] > 1]
+    unlike = several[several["seeds_p_value"] < SIGNIFICANCE]
+    if unlike.empty:
+        return []
+    text = (
+        f"{head} fits that differ in their seed alone live unlike each other for {len(unlike)} of {len(several)} "
+        "models and training sizes (log-rank tests): intervals and p-values are of these fits, and too sure for others."
+    )
+    return [Sentence("Survival in MD", text, "warning")]
 
 
 def _kept(row: pd.Series) -> str:
@@ -373,8 +388,8 @@ def p_text(p_value: float) -> str:
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
 
 
-def _sized(model: object, size: float) -> str:
-    return "the control" if model == REFERENCE_MODEL else f"{model} (N = {size:g})"
+def _sized(model: object, size: float, more: str = "") -> str:
+    return f"{model} (N = {size:g}{more})"
 
 
 def _told_apart(tests: pd.DataFrame, survival: pd.DataFrame, head: str) -> list[Sentence]:
@@ -394,7 +409,8 @@ def _told_apart(tests: pd.DataFrame, survival: pd.DataFrame, head: str) -> list[
 
 def _against_control(tests: pd.DataFrame, head: str) -> list[Sentence]:
     def named(rows: pd.DataFrame) -> str:
-        return listed([f"{_sized(*row['own'])}, {p_text(row['p_value_adjusted'])}" for _, row in rows.iterrows()])
+        pairs = zip(rows["own"], rows["p_value_adjusted"], strict=True)
+        return listed([_sized(model, size, f"; {p_text(p_value)}") for (model, size), p_value in pairs])
 
     worse, better = (tests[tests["apart"] & (tests["is_worse"] == one)] for one in (True, False))
     unsure = tests[~tests["apart"]]
@@ -495,7 +511,8 @@ def static_order(agreement: pd.DataFrame, where: str = "") -> list[Sentence]:
             sentences.append(Sentence("Static order", f"{text}{name}: {row['reason']}."))
             continue
         text = f"{head}, between the orders of {row['n_points']} fits by static force error and by {name}, Kendall's "
-        if row["p_value"] >= SIGNIFICANCE:
+        is_sure = row["p_value"] < SIGNIFICANCE and not row["ci_low"] * row["ci_high"] < 0
+        if not is_sure:
             sentences.append(Sentence("Static order", f"{text}{_tau(row)}: no agreement is shown.", "warning"))
         elif row["kendall_tau"] < 0:
             sentences.append(Sentence("Static order", f"{text}{_tau(row)}: the better in the test {worse}.", "warning"))
