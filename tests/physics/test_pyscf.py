@@ -226,6 +226,16 @@ def test_second_attempt_reaches_the_same_state(change: dict[str, Any]) -> None:
     assert rescued.wall_s > plain.wall_s / 2
 
 
+def test_md_and_isolated_atoms_have_a_second_attempt_too() -> None:
+    atoms, short = bent_water(), config(max_cycle=1)
+    batch = references.ReferencePotential(short).batch(atoms, 2)
+    found = batch.compute(np.stack([atoms.positions] * 2))
+    assert found.errors == {}
+    np.testing.assert_allclose(found.energy_eV, one(atoms, config()).energy_eV, atol=SCF_TOLERANCE_EV)
+    oxygen = [references.isolated_atom_energy_eV("O", settings) for settings in (short, config())]
+    assert oxygen[0] == pytest.approx(oxygen[1], abs=1e-3)
+
+
 def test_second_order_solver_goes_on_where_the_cautious_scf_stops() -> None:
     """In so few cycles damping converges nothing, and steps of second order do."""
     atoms, settings = bent_water(), config(solver="newton", max_cycle=8)

@@ -132,6 +132,26 @@ def _is_convergence_failure(error: Exception) -> bool:
     return isinstance(error, SCFError) or "converge" in str(error).lower()
 
 
+def attempt(calculator: Any, config: Block, atoms: Atoms, spin: int | None = None) -> Label:
+    """As ``evaluate``, with a second attempt by safer settings where the SCF did not converge.
+
+    Args:
+        calculator: of ``config`` and ``spin``.
+        config: the reference method.
+        atoms: the frame.
+        spin: as in the package's docstring.
+    """
+    first = evaluate(calculator, atoms)
+    settings = safer(config) if first.status == "not_converged" else None
+    if settings is None:
+        return first
+    second = evaluate(new_calculator(settings, spin), atoms)
+    wall_s = first.wall_s + second.wall_s
+    if second.status == "ok":
+        return replace(second, wall_s=wall_s, attempts=2)
+    return replace(first, message=f"{first.message}; with safer settings {second.message}", wall_s=wall_s, attempts=2)
+
+
 class Labeller:
     """Labels frame by frame with one method, in this process."""
 
@@ -144,21 +164,12 @@ class Labeller:
         self._config, self._calculator = config, new_calculator(config)
 
     def __call__(self, atoms: Atoms) -> Label:
-        """Energy and forces of a frame, of a second attempt where the SCF did not converge, or why there are none."""
-        first = evaluate(self._calculator, atoms)
-        if first.status == "ok":
-            return first
-        # A failed calculation may have spoilt the calculator for the frames that follow.
-        self._calculator = new_calculator(self._config)
-        settings = safer(self._config) if first.status == "not_converged" else None
-        return first if settings is None else _second_attempt(first, evaluate(new_calculator(settings), atoms))
-
-
-def _second_attempt(first: Label, second: Label) -> Label:
-    wall_s = first.wall_s + second.wall_s
-    if second.status == "ok":
-        return replace(second, wall_s=wall_s, attempts=2)
-    return replace(first, message=f"{first.message}; with safer settings {second.message}", wall_s=wall_s, attempts=2)
+        """Energy and forces of a frame, or the typed reason why there are none."""
+        found = attempt(self._calculator, self._config, atoms)
+        if found.status != "ok" or found.attempts > 1:
+            # A failed calculation may have spoilt the calculator for the frames that follow.
+            self._calculator = new_calculator(self._config)
+        return found
 
 
 def safer(config: Block) -> Block | None:
@@ -210,10 +221,7 @@ def isolated_atom_energy_eV(symbol: str, config: Block) -> float:
 
     spin = int(ground_state_magnetic_moments[atomic_numbers[symbol]])
     atom = Atoms(symbol, positions=[(0.0, 0.0, 0.0)], magmoms=[spin])
-    found = evaluate(new_calculator(config, spin), atom)
-    settings = safer(config) if found.status == "not_converged" else None
-    if settings is not None:
-        found = evaluate(new_calculator(settings, spin), atom)
+    found = attempt(new_calculator(config, spin), config, atom, spin)
     if found.status != "ok":
         raise InputError(
             f"reference {level_of_theory(config)} gives no energy for an isolated {symbol} atom ({found.message}): "
@@ -230,13 +238,13 @@ class ReferenceBatch:
         self._replicas = [atoms.copy() for _ in range(n_replicas)]
         for replica in self._replicas:
             replica.calc = None
-        self._calculators: list[Any] = [None] * n_replicas
+        self._labellers: list[Any] = [None] * n_replicas
         self._remembers = getattr(plugin(longhot.references, config.method), "REMEMBERS", False)  # type: ignore[attr-defined]
 
     def reset(self) -> None:
         """Forget everything of earlier calls."""
         if self._remembers:
-            self._calculators = [None] * len(self._replicas)
+            self._labellers = [None] * len(self._replicas)
             # Calculators hold themselves in cycles, which Python alone would let grow to gigabytes.
             gc.collect()
 
@@ -244,14 +252,12 @@ class ReferenceBatch:
         """Energies and forces; shapes as in ``longhot.potential.BatchPotential``."""
         labels = []
         for index, (replica, positions) in enumerate(zip(self._replicas, positions_A, strict=True)):
-            if self._calculators[index] is None:
-                self._calculators[index] = new_calculator(self._config)
+            if self._labellers[index] is None:
+                self._labellers[index] = Labeller(self._config)
             replica.positions = positions
             if cell_A is not None:
                 replica.cell = cell_A[index]
-            labels.append(evaluate(self._calculators[index], replica))
-            if labels[-1].status != "ok":
-                self._calculators[index] = None
+            labels.append(self._labellers[index](replica))
         return BatchResult(
             energy_eV=np.array([one.energy_eV for one in labels]),
             forces_eV_per_A=np.stack([one.forces_eV_per_A for one in labels]),
