@@ -21,7 +21,7 @@ from ase.build import molecule
 from longhot import references
 from longhot.block import InputError
 from longhot.potential import Label
-from longhot.references._workers import CHUNK_S, Queue, Workers
+from longhot.references._workers import CHUNK_S, Progress, Queue, Workers
 
 
 def fake(name: str = "Springs", **arguments: Any) -> Any:
@@ -143,6 +143,20 @@ def test_log_says_the_cost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     assert "core seconds" in caplog.text
 
 
+def test_log_says_how_it_goes(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten of 40 frames in a minute: three minutes are left. An answer without labels is no progress."""
+    caplog.set_level(logging.INFO, "longhot")
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    progress = Progress(40)
+    clock[0] = 60.0
+    progress.add([], 0.0)
+    progress.add([Label(0.0, np.zeros((1, 3)))] * 10, 5.0)
+    clock[0] = 61.0
+    progress.add([Label(0.0, np.zeros((1, 3)))], 5.0)
+    assert [record.message for record in caplog.records] == ["labelled 10 of 40 frames, 10 a minute, 3.0 minutes left"]
+
+
 INTERRUPTED = """
 import sys
 from longhot import references
@@ -203,6 +217,13 @@ def test_queue_gives_costly_frames_one_by_one() -> None:
     queue = Queue(10, 2)
     queue.next()
     queue.learn([Label(0.0, np.zeros((1, 3)), wall_s=8.0)])
+    assert queue.next() == [1]
+
+
+def test_queue_learns_nothing_from_frames_that_fail_at_once() -> None:
+    queue = Queue(100, 2)
+    queue.next()
+    queue.learn([Label(np.nan, np.zeros((1, 3)), "crashed", wall_s=1e-5)])
     assert queue.next() == [1]
 
 

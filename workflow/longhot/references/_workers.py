@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 CHUNK_S = 0.5
 """Cheap frames go to a worker so many at a time that it is busy about as long."""
 LOG_INTERVAL_S = 30.0
+LONGEST_END_S = 10.0
+"""An idle worker that takes longer to end is killed."""
 
 
 def pack(atoms: Atoms) -> tuple[bytes, bytes, bytes, bytes, dict[str, np.ndarray]]:
@@ -125,7 +127,10 @@ class _Worker:
     def end(self, kill: bool) -> str:
         """End the process, at once with all that it runs or when it sees that nothing more comes; returns how."""
         self.connection.close()
-        if kill:
+        if not kill:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(LONGEST_END_S)
+        if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
@@ -151,8 +156,10 @@ class Queue:
         return [self._waiting.popleft() for _ in range(size)]
 
     def learn(self, labels: Sequence[Label]) -> None:
-        """Take the cost of a frame from the last answer."""
-        self._frame_s = max(1e-6, sum(label.wall_s for label in labels) / len(labels))
+        """Take the cost of a frame from the last answer; a frame that failed at once says nothing of it."""
+        costs_s = [label.wall_s for label in labels if label.status == "ok"]
+        if costs_s:
+            self._frame_s = max(1e-6, sum(costs_s) / len(costs_s))
 
     def died(self, task: list[int]) -> int | None:
         """A worker died of one of these frames: each waits to be tried alone, and one that was is returned."""
@@ -171,6 +178,8 @@ class Progress:
 
     def add(self, labels: Sequence[Label], core_s: float) -> None:
         """Count some labels, and say how it goes where that was not said for a while."""
+        if not labels:
+            return
         self._n_done += len(labels)
         self._n_failed += sum(label.status != "ok" for label in labels)
         self._core_s += core_s
