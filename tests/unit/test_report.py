@@ -411,13 +411,13 @@ def test_order_of_the_static_test_is_held_against_use() -> None:
     )
     assert unshown == (
         "At 300 K, between the orders of 6 fits by static force error and by force error in their own MD, "
-        "Kendall's τ = 0.20 [−0.50, 0.80], p = 0.7: no agreement is shown."
+        "Kendall's τ = 0.20 [−0.50, 0.80], p = 0.7: no sure agreement."
     )
     assert alike.endswith("by failure rate, Kendall's τ = 1.00, p = 0.0028: the better in the test fails less.")
     assert errors.endswith("Kendall's τ = 0.80 [0.40, 1.00], p = 0.012: the better in the test errs less in MD.")
     wide = all_tables()
     wide["rank_agreement"].loc[3, "ci_low"] = -0.1
-    assert texts(wide, "Static order")[3].endswith("no agreement is shown."), "the interval includes zero"
+    assert texts(wide, "Static order")[3].endswith("no sure agreement."), "the interval includes zero"
     reversed_order = all_tables()
     reversed_order["rank_agreement"].loc[2, "kendall_tau"] = -1.0
     assert texts(reversed_order, "Static order")[2].endswith("the better in the test fails more.")
@@ -475,8 +475,10 @@ def test_flags_of_few_trajectories_and_missing_errors() -> None:
     tables = all_tables()
     tables["survival"].loc[0, "n_replicas"] = 4
     tables["survival"].loc[1, ["n_seeds", "seeds_p_value"]] = [3, 0.004]
+    tables["survival"].loc[2, "model"] = "gfn1"  # learns nothing, so further fits would be the same
     tables["robustness"].loc[3, ["md_force_mae_meV_per_A", "reason"]] = [np.nan, "no rechecked frame"]
     found = {flag.what: (flag.count, flag.why) for flag in flags(tables)}
+    assert found["Survival on ethanol: all trajectories of a group run with one fit"][0] == "4 of 5 groups"
     assert found["Survival on ethanol: groups of fewer than 8 trajectories"][0] == "1 of 8 groups"
     assert found["Fits of mace-L0-nu2 on ethanol at 1000 K that live unlike each other (N = 25)"][0] == "1 of 3 sizes"
     assert "for 1 of 1 models and training sizes" in texts(tables, "Survival in MD")[6]

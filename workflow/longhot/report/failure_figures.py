@@ -176,7 +176,7 @@ def draw_atoms(axes: Axes, frame: Atoms, offending: Sequence[int], projection: n
 
 
 def _free_side(ends_A: np.ndarray, others_A: np.ndarray) -> np.ndarray:
-    """A place in A beside the middle of a line, on the side where fewer other atoms are near; shape (2,).
+    """A place in A beside the middle of a line, on the side where the nearest other atom is farther; shape (2,).
 
     Args:
         ends_A: of the line, shape (2, 2).
@@ -185,8 +185,8 @@ def _free_side(ends_A: np.ndarray, others_A: np.ndarray) -> np.ndarray:
     across = np.array([ends_A[0, 1] - ends_A[1, 1], ends_A[1, 0] - ends_A[0, 0]])
     across *= LABEL_OFFSET_A / max(float(np.linalg.norm(across)), 1e-9)
     places = ends_A.mean(axis=0) + np.array([across, -across])
-    near = np.exp(-((places[:, None] - others_A) ** 2).sum(axis=2)).sum(axis=1)
-    return places[np.argmin(near)]
+    nearest = np.linalg.norm(places[:, None] - others_A, axis=2).min(axis=1, initial=np.inf)
+    return places[np.argmax(nearest)]
 
 
 def draw_failure(axes: Sequence[Axes], frames: Sequence[Atoms]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +33,13 @@ class Flag:
 
 def flags(tables: dict[str, pd.DataFrame]) -> list[Flag]:
     """All reservations that the tables hold."""
+    curves = tables.get("learning_curves")
+    baselines = [] if curves is None else list(curves.loc[curves["family"] == BASELINE_FAMILY, "model"].unique())
     checks = {
         "learning_curves": (unconverged_fits, missing_errors, failed_predictions, single_seeds),
         "learning_curve_slopes": (weak_slopes,),
         "stability": (unfinished_runs, failing_control),
-        "survival": (few_trajectories, single_fits, unlike_fits),
+        "survival": (few_trajectories, partial(single_fits, baselines=baselines), unlike_fits),
         "recheck": (failed_rechecks,),
         "robustness": (cheaper_control, missing_md_errors),
         "rank_agreement": (unknown_agreement,),
@@ -168,9 +172,9 @@ def few_trajectories(survival: pd.DataFrame) -> list[Flag]:
     ]
 
 
-def single_fits(survival: pd.DataFrame) -> list[Flag]:
-    """Models whose survival is that of one fit at each training size."""
-    fitted = survival[survival["model"] != REFERENCE_MODEL]
+def single_fits(survival: pd.DataFrame, baselines: Sequence[str]) -> list[Flag]:
+    """Models whose survival is that of one fit at each training size, without the baselines, which learn nothing."""
+    fitted = survival[~survival["model"].isin([REFERENCE_MODEL, *baselines])]
     return [
         Flag(
             f"Survival on {dataset}: all trajectories of a group run with one fit",

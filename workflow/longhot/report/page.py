@@ -146,7 +146,8 @@ def overview(tables: dict[str, pd.DataFrame]) -> list[TableView]:
         left_out = ("n_replicas", "n_failed", "run_by", "rechecked_by", "reason")
         kept = [one for one in robustness if one not in left_out]
         views.append(table_view("robustness", robustness[robustness["model"] != REFERENCE_MODEL][kept]))
-        views.append(table_view("rank_agreement", tables["rank_agreement"]))
+        agreement = tables["rank_agreement"]
+        views.append(table_view("rank_agreement", agreement[agreement["over"] == "fits"]))
     recheck = tables.get("recheck")
     if recheck is not None and len(recheck):
         views.append(recheck_overview(recheck))

@@ -513,7 +513,7 @@ def static_order(agreement: pd.DataFrame, where: str = "") -> list[Sentence]:
         text = f"{head}, between the orders of {row['n_points']} fits by static force error and by {name}, Kendall's "
         is_sure = row["p_value"] < SIGNIFICANCE and not row["ci_low"] * row["ci_high"] < 0
         if not is_sure:
-            sentences.append(Sentence("Static order", f"{text}{_tau(row)}: no agreement is shown.", "warning"))
+            sentences.append(Sentence("Static order", f"{text}{_tau(row)}: no sure agreement.", "warning"))
         elif row["kendall_tau"] < 0:
             sentences.append(Sentence("Static order", f"{text}{_tau(row)}: the better in the test {worse}.", "warning"))
         else:
