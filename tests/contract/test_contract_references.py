@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import molecule
 
 import longhot.references
@@ -128,3 +129,12 @@ def test_element_without_isolated_atom():
     config = references.parse(EXAMPLES["ase"])
     with pytest.raises(InputError, match="no energy for an isolated U atom"):
         references.isolated_atom_energy_eV("U", config)
+
+
+@pytest.mark.parametrize("shift_A", [0.0, 9e3])
+def test_fused_nuclei_are_told_from_close_ones_wherever_they_are(shift_A):
+    config = references.parse(EXAMPLES["ase"])
+    for distance_A, status in ((0.049, "crashed"), (0.051, "ok")):
+        atoms = Atoms("CuH2", positions=[(0, 0, 2), (0, 0, 0), (0, distance_A, 0)])
+        atoms.positions += shift_A
+        assert references.label([atoms], config)[0].status == status
