@@ -406,7 +406,7 @@ def test_control_says_who_ran_it() -> None:
 def test_order_of_the_static_test_is_held_against_use() -> None:
     tied, unshown, alike, errors = texts(all_tables(), "Static order")
     assert tied == (
-        "At 300 K the order of 6 fits by static force error cannot be held against that by failure rate: "
+        "At 300 K the order of the fits by static force error cannot be held against that by failure rate: "
         "all values of one side are equal."
     )
     assert unshown == (

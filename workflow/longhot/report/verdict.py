@@ -431,7 +431,8 @@ def _among_models(tests: pd.DataFrame, head: str) -> list[Sentence]:
     if tests.empty:
         return []
     apart = tests[tests["apart"]].sort_values("p_value_adjusted", kind="stable")
-    text = f"{head} log-rank tests tell apart {len(apart) or 'none'} of {len(tests)} pairs of models or training sizes"
+    count = f"{len(apart) or 'none'} of {len(tests)} {'pair' if len(tests) == 1 else 'pairs'}"
+    text = f"{head} log-rank tests tell apart {count} of models or training sizes"
     pairs = []
     for _, row in apart.head(MOST_PAIRS).iterrows():
         longer, shorter = (row["other"], row["own"]) if row["is_worse"] else (row["own"], row["other"])
@@ -507,8 +508,8 @@ def static_order(agreement: pd.DataFrame, where: str = "") -> list[Sentence]:
         name, better, worse = use[row["y"]]
         head = f"{where}At {row['temperature_K']:g} K"
         if np.isnan(row["kendall_tau"]):
-            text = f"{head} the order of {row['n_points']} fits by static force error cannot be held against that by "
-            sentences.append(Sentence("Static order", f"{text}{name}: {row['reason']}."))
+            text = f"{head} the order of the fits by static force error cannot be held against that by {name}"
+            sentences.append(Sentence("Static order", f"{text}: {row['reason']}."))
             continue
         text = f"{head}, between the orders of {row['n_points']} fits by static force error and by {name}, Kendall's "
         is_sure = row["p_value"] < SIGNIFICANCE and not row["ci_low"] * row["ci_high"] < 0
