@@ -38,7 +38,7 @@ CHECKS_BEFORE = 5
 """The left frame of a pair is this many checks older than the failed one, or as many as there are."""
 MOST_ATOMS = 40
 """Of larger systems only the surroundings of an offending atom are drawn."""
-SURROUNDINGS_A = 5.0
+SURROUNDINGS_A = 3.5
 MARGIN_A = 0.9
 LABEL_OFFSET_A = 0.75
 FLIGHT_A = 3.0
