@@ -180,15 +180,24 @@ def test_errors_are_the_models_minus_the_references(simulation: Path, tmp_path: 
         assert row["committee_force_std_meV_per_A"] == ""
 
 
-def test_frames_of_highest_spread_are_found_over_all_stored_ones(
-    simulation: Path, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_spread_of_a_long_trajectory_is_looked_at_on_an_even_part(simulation: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(recheck_module, "MAX_CANDIDATES", 3)
+    temperature_K, replica, _ = next(one for one in trajectories(simulation) if one[2] == "completed")
+    stored, _ = recheck_module.read_replica(simulation / "frames.h5", temperature_K, replica)
+    spread = spread_of(stored, ethanol(), Committee([Shifted(0.0, 0.0), Shifted(0.01, 0.0, slope=1.0)]))
+    assert np.flatnonzero(np.isfinite(spread)).tolist() == [0, 5, 10]
+    nothing = spread_of(
+        recheck_module._take(stored, np.array([], dtype=int)), ethanol(), Committee([Shifted(0.0, 0.0)] * 2)
+    )
+    assert nothing.shape == (0,), "a replica that failed at once"
+
+
+def test_frames_of_highest_spread_are_found_over_all_stored_ones(simulation: Path, tmp_path: Path) -> None:
     """The spread of the two members is 0.04 + |slope x| over root 2: it grows with the first atom's x."""
-    monkeypatch.setattr(recheck_module, "_SPREAD_CHUNK", 4)
     other = Shifted(0.01, 0.0, slope=1.0)
     found = rows(simulation, tmp_path / "r.csv", Shifted(-0.03, -0.9), [other], Springs().predict)
-    # 11 stored frames of each unbroken replica and 6 of the failed one, in chunks of at most 4; then the chosen ones.
-    assert sorted(other.n_frames[:-1]) == [3] * 5 + [4] * 6
+    # 11 stored frames of each unbroken replica and 6 of the failed one; then the chosen ones.
+    assert sorted(other.n_frames[:-1]) == [6, 11, 11, 11]
     assert other.n_frames[-1] == len(found)
     assert sum(row["choice"] == SPREAD for row in found) > 0
     for temperature_K, replica, outcome in trajectories(simulation):

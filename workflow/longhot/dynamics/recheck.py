@@ -41,8 +41,8 @@ COLUMNS = (
     "message",
 )
 _MEV = 1000.0
-_SPREAD_CHUNK = 256
-"""Stored frames whose spread is computed at once."""
+MAX_CANDIDATES = 200
+"""Stored frames of a replica on which the committee's spread is looked at: it costs a prediction by each member."""
 
 
 def choose_frames(
@@ -105,11 +105,13 @@ def _last(indices: np.ndarray, count: int) -> np.ndarray:
 def spread_of(frames: Snapshots, template: Atoms, committee: Committee) -> np.ndarray:
     """Committee spread of the forces on each frame in eV/A, shape (n_frames,); NaN where a member has none.
 
-    In chunks, so that memory does not grow with the length of the trajectory.
+    Of a long trajectory ``MAX_CANDIDATES`` frames spread evenly are looked at, the others stay NaN.
     """
-    chunks = np.array_split(np.arange(len(frames)), -(-len(frames) // _SPREAD_CHUNK))
-    parts = [committee.force_std([_frame(template, frames, index) for index in chunk]) for chunk in chunks]
-    return np.concatenate(parts)
+    found = np.full(len(frames), np.nan)
+    looked_at = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), MAX_CANDIDATES)).round().astype(int))
+    if looked_at.size:
+        found[looked_at] = committee.force_std([_frame(template, frames, index) for index in looked_at])
+    return found
 
 
 def recheck(

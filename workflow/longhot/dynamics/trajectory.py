@@ -2,8 +2,8 @@
 
 While it runs, frames go to a plain file of fixed-size records, which a kill cannot corrupt: a restart
 cuts it to the length that its checkpoint knows. Both directions stream, so memory does not grow with
-the length of a run. When it is done they become H5MD 1.1 (de Buyl, Colberg and Hoefling, Comput. Phys.
-Commun. 185, 1546, 2014), with one particles group a replica.
+the length of a run. When it is done they become H5MD 1.1 (de Buyl, Colberg and Hoefling, Computer
+Physics Communications 185, 1546, 2014), with one particles group a replica.
 """
 
 from __future__ import annotations
