@@ -33,8 +33,8 @@ def is_static(frames: Sequence[Atoms]) -> bool:
 
 
 def all_pairs(n_atoms: int) -> np.ndarray:
-    """Edges between all ordered pairs of different atoms, shape (2, n_atoms * (n_atoms - 1))."""
-    senders, receivers = np.nonzero(~np.eye(n_atoms, dtype=bool))
+    """Edges between all ordered pairs of different atoms, by receiver, shape (2, n_atoms * (n_atoms - 1))."""
+    receivers, senders = np.nonzero(~np.eye(n_atoms, dtype=bool))
     return np.stack([senders, receivers])
 
 

@@ -39,7 +39,8 @@ def build_network(
         config: hyperparameters.
         numbers: atomic numbers of the elements, ascending; their order is that of the one-hot attributes.
         statistics: ``avg_num_neighbors``, ``mean_eV`` (interaction energy per atom), ``rms_eV_per_A``.
-        traceable: build it so that torch.compile can trace it (mace.tools.compile); parameters are the same.
+        traceable: build it so that torch.compile can trace it (mace.tools.compile), and with messages as matrix
+            products, for all-pairs batches only; parameters are the same.
         atomic_energies_eV: for an export, shape (n_elements,); zeros where absent.
     """
     modules = import_mace()
@@ -50,7 +51,7 @@ def build_network(
     irreps = o3.Irreps([(config.channels, (ell, (-1) ** ell)) for ell in range(config.max_L + 1)])
 
     def network() -> torch.nn.Module:
-        return modules.ScaleShiftMACE(
+        built = modules.ScaleShiftMACE(
             r_max=config.r_max_A,
             num_bessel=config.n_radial_basis,
             num_polynomial_cutoff=config.cutoff_power,
@@ -71,6 +72,12 @@ def build_network(
             atomic_inter_scale=statistics["rms_eV_per_A"],
             atomic_inter_shift=statistics["mean_eV"],
         )
+        if traceable:
+            from longhot.models._mace_dense import DenseMessages
+
+            for interaction in built.interactions:
+                interaction.conv_tp, interaction.conv_fusion = DenseMessages(interaction.conv_tp), True
+        return built
 
     before = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, config.dtype))
