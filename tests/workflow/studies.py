@@ -24,13 +24,17 @@ def copy_of_repository(directory: Path) -> Path:
     return directory
 
 
+def environment() -> dict[str, str]:
+    """What a user has who has not set up anything."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "OMP_NUM_THREADS")}
+
+
 def snakemake(directory: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run Snakemake as a user does; ``stdout`` holds both streams."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "OMP_NUM_THREADS")}
     return subprocess.run(
         [sys.executable, "-m", "snakemake", "--nocolor", *map(str, arguments)],
         cwd=directory,
-        env=environment,
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -13,6 +13,7 @@ PREDICTION = "results/{study}/predictions/{dataset}/{model}/n{size}/seed{seed}.n
 SIMULATION = "results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}"
 FIT_RECORD = FIT + "/fit.json"
 OUTCOMES = SIMULATION + "/outcomes.csv"
+FAILURES = SIMULATION + "/failures.extxyz"
 RECHECK = "results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}.csv"
 
 STEPS_THAT_PAY_FOR_COMPILING_MD = 5000

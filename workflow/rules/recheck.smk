@@ -67,7 +67,7 @@ rule robustness_figures:
         recheck=rules.robustness_tables.output.recheck,
         robustness=rules.robustness_tables.output.robustness,
         rank_agreement=rules.robustness_tables.output.rank_agreement,
-        failures=plan.paths(plan.SIMULATION + "/failures.extxyz", plan.simulations(STUDY)),
+        failures=plan.paths(plan.FAILURES, plan.simulations(STUDY)),
     output:
         robustness=report(
             "results/{study}/figures/robustness.svg",

@@ -1,0 +1,106 @@
+"""Snakemake and all its jobs killed at random moments of MD and recheck: the next run ends with the same tables."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from studies import copy_of_repository, environment, snakemake, write_config
+
+pytestmark = pytest.mark.workflow
+
+KILLS = int(os.environ.get("LONGHOT_KILLS", "3"))
+"""How many runs are killed, each once, at another moment."""
+TABLES = ("stability", "survival", "survival_tests", "recheck", "robustness", "rank_agreement")
+WALL_CLOCK = {"wall_s"}
+
+
+class Study:
+    """A small study whose fits are done, and whose MD and recheck are made again and again."""
+
+    def __init__(self, repository: Path) -> None:
+        self.repository, self.results = repository, repository / "results" / "kills"
+        self.config = write_config(
+            repository,
+            "kills.yaml",
+            study__name="kills",
+            models={"mace": {"family": "mace", "channels": 4, "max_ell": 1, "gradient_steps": 40, "compile": "never"}},
+            learning_curves={"train_sizes": [10], "seeds": [0, 1]},
+            robustness__models=["mace"],
+            robustness__train_sizes=[10],
+            robustness__protocol__duration_ps=0.3,
+            robustness__protocol__checkpoint_interval_s=0.5,
+        )
+        self.arguments = ("--cores", "2", "robustness", "--configfile", self.config)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Every table as text, without what tells of the clock."""
+        read = {name: pd.read_csv(self.results / "tables" / f"{name}.csv", dtype=str) for name in TABLES}
+        return {name: table.drop(columns=WALL_CLOCK & set(table)) for name, table in read.items()}
+
+    def forget(self) -> None:
+        """Remove the MD and all that follows from it, known labels too."""
+        for name in ("simulations", "rechecks", "tables", "figures", "logs/simulate", "logs/recheck"):
+            shutil.rmtree(self.results / name, ignore_errors=True)
+        shutil.rmtree(self.results.parent / "labels", ignore_errors=True)
+
+    def unlock(self) -> None:
+        """What Snakemake says that is to be done after a kill."""
+        assert snakemake(self.repository, "--unlock", "--configfile", self.config).returncode == 0
+
+    def run(self) -> float:
+        """Run to the end; returns the seconds that it took."""
+        start = time.monotonic()
+        done = snakemake(self.repository, *self.arguments)
+        assert done.returncode == 0, done.stdout[-5000:]
+        return time.monotonic() - start
+
+    def run_and_kill(self, after_s: float) -> bool:
+        """Start, kill everything after some seconds in which a simulation began; False where all was done before."""
+        start = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *map(str, self.arguments)],
+            cwd=self.repository,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while time.monotonic() < start + after_s or not any(self.results.glob("logs/simulate/**/*.log")):
+            if process.poll() is not None:
+                assert process.returncode == 0, "Snakemake failed before it was killed"
+                return False
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return Study(copy_of_repository(tmp_path_factory.mktemp("kills")))
+
+
+def test_a_killed_study_ends_with_the_same_tables(study: Study) -> None:
+    study.run()
+    study.forget()
+    # Again, for a run in which nothing but MD and recheck is to do says how long these take.
+    whole_s = study.run()
+    expected = study.tables()
+    for moment in np.random.default_rng(0).uniform(0, whole_s, KILLS):
+        study.forget()
+        while not study.run_and_kill(moment):
+            study.forget()
+            moment *= 0.8
+        study.unlock()
+        study.run()
+        for name, table in study.tables().items():
+            pd.testing.assert_frame_equal(table, expected[name], obj=f"{name}.csv after a kill at {moment:.1f} s")
