@@ -175,8 +175,10 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
 def test_interruption_keeps_what_is_done_and_leaves_no_worker(number: int, tmp_path: Path) -> None:
-    calls, store = tmp_path / "calls", tmp_path / "labels"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    calls, store, temporary = tmp_path / "calls", tmp_path / "labels", tmp_path / "temporary"
+    temporary.mkdir()
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(temporary)}
     command = [sys.executable, "-c", INTERRUPTED, str(calls), str(store)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
@@ -188,6 +190,7 @@ def test_interruption_keeps_what_is_done_and_leaves_no_worker(number: int, tmp_p
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, workers))
+    assert list(temporary.iterdir()) == []
     before = n_calls(calls)
     assert 12 <= before < 60
     assert_springs(

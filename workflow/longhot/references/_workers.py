@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,13 +65,14 @@ def unpack(numbers: bytes, positions: bytes, cell: bytes, pbc: bytes, extra: dic
     return frame
 
 
-def serve(descriptor: int) -> None:
+def serve(descriptor: int, temporary: str) -> None:
     """The main program of a worker: set up a reference method, then label what comes until nothing does.
 
     Args:
         descriptor: of its end of the connection to the process that started it.
+        temporary: folder that the workers of that process share for what they need while they run.
     """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=[temporary], daemon=True).start()
     connection = Connection(descriptor)
     try:
         labeller = Labeller(connection.recv())
@@ -86,9 +88,10 @@ def serve(descriptor: int) -> None:
             connection.send((labels, sum(os.times()[:4]) - before))
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(temporary: str) -> None:
     """Standard input ends when the process that started this one is gone: then so is all that this one runs."""
     os.read(sys.stdin.fileno(), 1)
+    shutil.rmtree(temporary, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 
@@ -101,7 +104,7 @@ class _Worker:
         self.connection, theirs = Pipe()
         program = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from longhot.references._workers import serve; serve({theirs.fileno()})"
+            f"from longhot.references._workers import serve; serve({theirs.fileno()}, {temporary!r})"
         )
         with one_thread():
             environment = {**os.environ, "TMPDIR": temporary}
