@@ -243,6 +243,8 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
+            worker.connection.close()  # first of all, so that they end side by side
+        for worker in self._workers:
             worker.end(kill=worker.task != [])
         if self._store is not None:
             self._store.close()
