@@ -158,7 +158,9 @@ def test_log_says_how_it_goes(caplog: pytest.LogCaptureFixture, monkeypatch: pyt
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
+# A parent in the background may have passed on that this signal is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from longhot import references
 from test_label_workers import fake, frames
 references.label(frames(60), fake(calls=sys.argv[1], sleep_s=0.1), workers=2, store=sys.argv[2])
