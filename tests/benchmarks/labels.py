@@ -49,7 +49,8 @@ def raw_seconds(frames: Sequence[Atoms], block: dict[str, Any]) -> float:
         np.save(path, np.stack([frame.positions for frame in frames[worker::WORKERS]]))
         commands.append([sys.executable, "-c", PLAIN_LOOP, folder / "numbers.npy", path, json.dumps(block)])
     start = time.perf_counter()
-    processes = [subprocess.Popen(command, env=environment()) for command in commands]
+    # Linux may share its cores by session, and the workers have sessions of their own.
+    processes = [subprocess.Popen(command, env=environment(), start_new_session=True) for command in commands]
     codes = [process.wait() for process in processes]
     if any(codes):
         raise RuntimeError("the plain loop failed, its message stands above")
