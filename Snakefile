@@ -40,12 +40,16 @@ wildcard_constraints:
     seed=r"\d+",
     replica=r"\d+",
     temperature=r"\d+(\.\d+)?",
+    sampler=r"[\w.-]+",
+    phase=r"solid|liquid",
+    cell=r"\d+x\d+x\d+",
 
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/recheck.smk"
+include: "workflow/rules/observe.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -72,6 +72,30 @@ class Einstein(Toy):
 
 
 @dataclass
+class EinsteinBox(Toy):
+    """The same springs in a box whose sides are on springs too, for moves of one side alone.
+
+    U = k/2 sum_i |r_i - s_i h|^2 + sum_a K_a/2 (L_a - L0_a)^2 with the sides L_a of the box h. Integrated over
+    the positions, the density of the sides is exp(-(sum_a K_a/2 (L_a - L0_a)^2 + P L_x L_y L_z) / kT).
+    """
+
+    sites: np.ndarray
+    """Shape (N, 3)."""
+    stiffness_eV_per_A2: float
+    side_stiffness_eV_per_A2: np.ndarray
+    """Shape (3,)."""
+    rest_A: np.ndarray
+    """Sides at rest, shape (3,)."""
+
+    def energies(self, positions_A: np.ndarray, cell_A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        away = positions_A - self.sites @ cell_A
+        longer = np.diagonal(cell_A, axis1=1, axis2=2) - self.rest_A
+        energy = 0.5 * self.stiffness_eV_per_A2 * (away**2).sum(axis=(1, 2))
+        energy += 0.5 * (self.side_stiffness_eV_per_A2 * longer**2).sum(axis=1)
+        return energy, -self.stiffness_eV_per_A2 * away
+
+
+@dataclass
 class Bonds(Toy):
     """Morse bonds, D (1 - exp(-a (r - r0)))^2, between fixed pairs of atoms and fixed images of them."""
 

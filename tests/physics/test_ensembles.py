@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import bulk
-from known_potentials import Einstein, Free, Toy, bonded_crystal, bonded_molecule
+from known_potentials import Einstein, EinsteinBox, Free, Toy, bonded_crystal, bonded_molecule
 from physical_validation import data as pv
 from physical_validation import ensemble, integrator, kinetic_energy
 from pymbar.timeseries import statistical_inefficiency_multiple
 from scipy import stats
 
 from longhot.config import Protocol
-from longhot.dynamics.barostat import Moves, move_volumes
+from longhot.dynamics.barostat import Moves, move_volumes, scaled_axes
 from longhot.dynamics.engine import simulate
 from longhot.dynamics.trajectory import read_replica
 from longhot.langevin import Integrator, State, Stream, draw_noise, draw_velocities
@@ -67,9 +67,14 @@ class Sampled:
 
     def independent(self, *names: str) -> list[np.ndarray]:
         """Some of the numbers, thinned alike until their frames are independent, in one row each."""
-        slowest = max(statistical_inefficiency_multiple(list(getattr(self, name))) for name in names)
-        stride = int(np.ceil(slowest - 0.1))
-        return [getattr(self, name)[:, ::stride].ravel() for name in names]
+        return thinned(*(getattr(self, name) for name in names))
+
+
+def thinned(*series: np.ndarray) -> list[np.ndarray]:
+    """Series of shape (n_replicas, n_frames), thinned alike until their frames are independent, in one row each."""
+    slowest = max(statistical_inefficiency_multiple(list(one)) for one in series)
+    stride = int(np.ceil(slowest - 0.1))
+    return [one[:, ::stride].ravel() for one in series]
 
 
 def sample(
@@ -460,8 +465,22 @@ def sample_npt(
     )
 
 
-def test_volume_moves_leave_a_whole_state() -> None:
-    """What is accepted has the energy and forces of its new positions and cell; what is refused has not changed."""
+SCALED = {
+    "isotropic": {(True, True, True)},
+    "x": {(True, False, False)},
+    "y": {(False, True, False)},
+    "z": {(False, False, True)},
+    "independent": {(True, False, False), (False, True, False), (False, False, True)},
+}
+"""Which of x, y and z the moves of each kind scale."""
+
+
+@pytest.mark.parametrize("axes", SCALED)
+def test_volume_moves_leave_a_whole_state(axes: str) -> None:
+    """What is accepted has the energy and forces of its new positions and cell; what is refused has not changed.
+
+    Nor has, in a single bit, any axis that a move leaves alone.
+    """
     n_replicas = 64
     atoms, potential = bonded_crystal(swollen=1.01)
     potential.batch(atoms, n_replicas)
@@ -479,9 +498,9 @@ def test_volume_moves_leave_a_whole_state() -> None:
         return found
 
     moves.width[:] = 0.1
-    uniform = np.random.default_rng(2).random((n_replicas, 2))
+    uniform = np.random.default_rng(2).random((n_replicas, 3))
     move_volumes(
-        state, moves, compute, uniform, np.full(n_replicas, 300.0), 1000.0, np.zeros(n_replicas, dtype=bool), live
+        state, moves, compute, uniform, np.full(n_replicas, 300.0), 1000.0, axes, np.zeros(n_replicas, dtype=bool), live
     )
     taken = (state.cell_A != before["cell_A"]).any(axis=(1, 2))
     assert 5 < taken.sum() < (live & ~lost).sum() - 5
@@ -496,6 +515,14 @@ def test_volume_moves_leave_a_whole_state() -> None:
         x @ np.linalg.inv(h) for x, h in ((state.positions_A, state.cell_A), (before["positions_A"], before["cell_A"]))
     ]
     np.testing.assert_allclose(*fractional, atol=1e-12)
+    scaled = scaled_axes(axes, uniform[:, 2])
+    assert {tuple(one) for one in scaled[taken].tolist()} == SCALED[axes]
+    for name in ("positions_A", "cell_A"):
+        left, were = (np.swapaxes(values, 1, 2)[~scaled] for values in (getattr(state, name), before[name]))
+        assert left.tobytes() == were.tobytes()
+    ratio = state.cell_A / np.where(before["cell_A"] == 0, np.nan, before["cell_A"])
+    factors = np.where(scaled, np.nanmax(ratio, axis=1), 1.0)  # (n_replicas, 3)
+    np.testing.assert_allclose(np.log(factors[taken]).sum(axis=1), 0.1 * (2 * uniform[taken, 0] - 1))
 
 
 @dataclass
@@ -619,7 +646,79 @@ def test_volume_and_enthalpy_of_a_crystal_with_known_answers(tmp_path: Path) -> 
         assert mean_sigmas(volume, mean_A3 + variance / mean_A3) > BEYOND
 
 
-def test_ideal_gas(tmp_path: Path) -> None:
+@dataclass
+class Density:
+    """A law of one variable, from unnormalised weights at evenly spaced points."""
+
+    points: np.ndarray
+    weights: np.ndarray
+
+    def cdf(self, values: np.ndarray) -> np.ndarray:
+        summed = np.cumsum(self.weights) - self.weights / 2
+        return np.interp(values, self.points, summed / self.weights.sum())
+
+    def mean(self) -> float:
+        return float(np.average(self.points, weights=self.weights))
+
+    def variance(self) -> float:
+        return float(np.average((self.points - self.mean()) ** 2, weights=self.weights))
+
+
+def side_laws(potential: EinsteinBox, moving: Sequence[int], kT: float, pressure: float, power: int) -> list[Density]:
+    """The laws of the moving sides, the others at rest, with V^power as a further weight; by summation over a grid."""
+    width = 7 * np.sqrt(kT / potential.side_stiffness_eV_per_A2)
+    sides = [
+        np.linspace(rest - half, rest + half, 121) if axis in moving else np.array([rest])
+        for axis, (rest, half) in enumerate(zip(potential.rest_A, width, strict=True))
+    ]
+    grid = np.meshgrid(*sides, indexing="ij")
+    volume = np.prod(grid, axis=0)
+    energy = pressure * volume + sum(
+        0.5 * stiffness * (side - rest) ** 2
+        for stiffness, side, rest in zip(potential.side_stiffness_eV_per_A2, grid, potential.rest_A, strict=True)
+    )
+    weights = volume**power * np.exp(-(energy - energy.min()) / kT)
+    others = [tuple({0, 1, 2} - {axis}) for axis in range(3)]
+    return [Density(sides[axis], weights.sum(axis=others[axis])) for axis in moving]
+
+
+@pytest.mark.parametrize(("axes", "moving"), [("z", [2]), ("independent", [0, 1, 2])])
+def test_sides_of_a_crystal_with_known_answers(axes: str, moving: list[int], tmp_path: Path) -> None:
+    """Sides are distributed as ``EinsteinBox`` says, and not as one factor V less would have it; the others stand."""
+    atoms = bulk("Cu", "fcc", a=5.0, cubic=True)
+    potential = EinsteinBox(atoms.get_scaled_positions(), 6.0, np.array([0.12, 0.14, 0.16]), np.full(3, 5.0))
+    (sampled,) = sample(
+        potential,
+        [atoms] * 128,
+        tmp_path,
+        14,
+        equilibration_ps=10.0,
+        ensemble="npt",
+        barostat_axes=axes,
+        pressure_bar=2e3,
+        temperatures_K=[300.0],
+        duration_ps=160.0,
+        time_step_fs=4.0,
+        friction_per_ps=5.0,
+        frame_interval_fs=1000.0,
+    )
+    kT, pressure = units.kB * 300.0, 2e3 * units.bar
+    still = np.ones((3, 3), dtype=bool)
+    still[moving, moving] = False
+    assert (sampled.cell_A[..., still] == np.asarray(atoms.cell)[still]).all()
+    sides = thinned(*(sampled.cell_A[..., axis, axis] for axis in moving))
+    laws = side_laws(potential, moving, kT, pressure, 0)
+    for side, law in zip(sides, laws, strict=True):
+        assert mean_sigmas(side, law.mean()) < WITHIN
+        assert mean_sigmas((side - law.mean()) ** 2, law.variance()) < WITHIN
+        assert distribution_sigmas(side, law) < WITHIN
+    less = side_laws(potential, moving, kT, pressure, -1)
+    assert mean_sigmas(sum(sides), sum(law.mean() for law in laws)) < WITHIN
+    assert mean_sigmas(sum(sides), sum(law.mean() for law in less)) > BEYOND
+
+
+@pytest.mark.parametrize("axes", ["isotropic", "z", "independent"])
+def test_ideal_gas(axes: str, tmp_path: Path) -> None:
     """N free atoms fill volumes of the gamma distribution with N + 1: mean (N + 1) kT/P; and not with N."""
     n_atoms, temperature_K, pressure_bar = 16, 300.0, 1e-2
     scale_A3 = units.kB * temperature_K / (pressure_bar * units.bar)
@@ -635,6 +734,7 @@ def test_ideal_gas(tmp_path: Path) -> None:
         12,
         equilibration_ps=60.0,
         ensemble="npt",
+        barostat_axes=axes,
         pressure_bar=pressure_bar,
         temperatures_K=[temperature_K],
         duration_ps=200.0,

@@ -15,6 +15,8 @@ from longhot.block import InputError
 
 XTB = references.parse({"method": "xtb"})
 KCAL_PER_EV = 23.0605
+KJ_PER_EV = 96.4853
+A_PER_BOHR = 0.529177
 HARTREE_PER_EV = 1 / 27.2114
 
 
@@ -84,6 +86,13 @@ def test_energy_not_finite(data, value):
 def test_forces_not_finite(data):
     data.sets["test"][3].arrays["REF_forces"][1, 2] = np.nan
     data.refused(r"test.xyz, frame 3: forces under the key 'REF_forces' hold NaN")
+
+
+def test_periodic_without_cell(data):
+    data.write()
+    path = data.folder / "pool.xyz"
+    path.write_text(path.read_text().replace('pbc="F F F"', 'pbc="T T T"'))
+    data.refused("pool.xyz, frame 0: is periodic along an axis without cell vector", write=False)
 
 
 def test_missing_energy(data):
@@ -185,28 +194,69 @@ def test_existing_outputs_survive_bad_input(data):
     assert before == {path.name: path.read_bytes() for path in (data.folder / "out").iterdir()}
 
 
-def scaled(data: Files, energy: float, forces: float) -> list[str]:
+def scaled(data: Files, energy: float, forces: float, length: float = 1.0) -> list[str]:
     for split in data.sets.values():
         for frame in split:
             frame.info["REF_energy"] *= energy
             frame.arrays["REF_forces"] *= forces
+            frame.positions *= length
     data.write()
     return data.build()["warnings"]
 
 
 @pytest.mark.parametrize(
-    ("energy", "forces", "suspicion"),
+    ("energy", "forces", "length", "suspicion", "key"),
     [
-        (KCAL_PER_EV, KCAL_PER_EV, "are they in kcal/mol/A"),
-        (HARTREE_PER_EV, HARTREE_PER_EV * 0.529177, "are they in Hartree/Bohr"),
-        (KCAL_PER_EV, 1.0, "energies in kcal/mol beside forces in eV/A"),
-        (1.0, KCAL_PER_EV, "forces in kcal/mol/A"),
-        (HARTREE_PER_EV, 1.0, "energies in Hartree"),
+        (KCAL_PER_EV, KCAL_PER_EV, 1.0, "are they in kcal/mol/A", "forces_unit"),
+        (KJ_PER_EV, KJ_PER_EV, 1.0, "or kJ/mol/A", "forces_unit"),
+        (HARTREE_PER_EV, HARTREE_PER_EV * A_PER_BOHR, 1.0, "are they in Hartree/Bohr", "forces_unit"),
+        (KCAL_PER_EV, 1.0, 1.0, "energies in kcal/mol or kJ/mol beside forces in eV/A", "energy_unit"),
+        (1.0, KCAL_PER_EV, 1.0, "forces in kcal/mol/A", "forces_unit"),
+        (HARTREE_PER_EV, 1.0, 1.0, "energies in Hartree", "energy_unit"),
+        (1.0, 1.0, 1 / A_PER_BOHR, "are the positions in Bohr", "length_unit"),
+        (1.0, 1.0, A_PER_BOHR, "are the positions in A, not in Bohr", "length_unit"),
     ],
-    ids=["kcal", "atomic-units", "kcal-energies", "kcal-forces", "hartree-energies"],
+    ids=[
+        "kcal",
+        "kJ",
+        "atomic-units",
+        "kcal-energies",
+        "kcal-forces",
+        "hartree-energies",
+        "bohr-positions",
+        "A-positions",
+    ],
 )
-def test_suspicious_units(data, energy, forces, suspicion):
-    assert suspicion in " ".join(scaled(data, energy, forces))
+def test_suspicious_units(data, energy, forces, length, suspicion, key):
+    warnings = scaled(data, energy, forces, length)
+    assert any(suspicion in warning and f"`{key}`" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("energy", "forces", "length", "units"),
+    [
+        (KCAL_PER_EV, KCAL_PER_EV, 1.0, ("kcal/mol", "kcal/mol/A", "A")),
+        (HARTREE_PER_EV, HARTREE_PER_EV * A_PER_BOHR, 1 / A_PER_BOHR, ("Hartree", "Hartree/Bohr", "Bohr")),
+    ],
+    ids=["kcal", "atomic-units"],
+)
+def test_stated_units_are_no_suspicion(data, energy, forces, length, units):
+    data.changes |= dict(zip(("energy_unit", "forces_unit", "length_unit"), units, strict=True))
+    assert scaled(data, energy, forces, length) == []
+
+
+def test_units_stated_wrongly_are_a_suspicion(data):
+    data.changes |= {"energy_unit": "Hartree", "forces_unit": "Hartree/Bohr", "length_unit": "Bohr"}
+    warnings = " ".join(scaled(data, 1.0, 1.0))
+    assert "`forces_unit`" in warnings
+    assert "`length_unit`" in warnings
+
+
+def test_distances_of_one_element_are_no_suspicion(data):
+    """Argon stands at 1.8 times its covalent bond length, mW water at 2.1 times."""
+    for frame in (frame for split in data.sets.values() for frame in split):
+        frame.symbols = "O3"
+    assert not any("length_unit" in warning for warning in scaled(data, 1.0, 1.0, 3.0))
 
 
 def test_forces_of_other_atoms_are_a_suspicion(data):
@@ -234,8 +284,11 @@ def test_repeated_frames_of_the_pool_are_told(data):
         ({"n_valid": 3}, "give either this file or n_valid"),
         ({"trian_pool": "a.xyz"}, "trian_pool"),
         ({"test_sets": {}}, "test_sets"),
-        ({"source": "sql"}, "unknown name 'sql' in datasets: use one of extxyz, generate, qm7x, rmd17"),
+        ({"source": "sql"}, "unknown name 'sql' in datasets: use one of extxyz, generate, "),
         ({"source": None}, "`source` is missing"),
+        ({"energy_unit": "Ha"}, "energy_unit: Input should be 'eV', 'Hartree', 'kcal/mol' or 'kJ/mol'"),
+        ({"forces_unit": "Hartree"}, "forces_unit: Input should be 'eV/A'"),
+        ({"length_unit": "nm"}, "length_unit: Input should be 'A' or 'Bohr'"),
         ({"isolated_atoms": {"origin": "file"}}, "isolated_atoms.path"),
         ({"isolated_atoms": {"origin": "guess"}}, "isolated_atoms.origin"),
     ],

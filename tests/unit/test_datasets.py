@@ -321,7 +321,7 @@ def test_extxyz_reads_what_ase_keeps_apart(tmp_path):
         other.info = {energy_key: frame.info["REF_energy"]}
         other.arrays[forces_key] = other.arrays.pop("REF_forces")
         other.write(tmp_path / "a.xyz", format="extxyz")
-        read = _xyz.read_labelled(tmp_path / "a.xyz", energy_key, forces_key)[0]
+        read = _xyz.read_labelled(tmp_path / "a.xyz", energy_key, forces_key, _xyz.Units())[0]
         assert read.info["REF_energy"] == pytest.approx(frame.info["REF_energy"])
         np.testing.assert_allclose(read.arrays["REF_forces"], frame.arrays["REF_forces"], atol=1e-7)
         assert not read.cell.any()
@@ -333,7 +333,7 @@ def test_extxyz_keeps_a_periodic_cell(tmp_path):
     frame.set_cell([5, 6, 7])
     frame.pbc = True
     frames.write(tmp_path / "a.xyz", [frame])
-    read = _xyz.read_labelled(tmp_path / "a.xyz", "REF_energy", "REF_forces")[0]
+    read = _xyz.read_labelled(tmp_path / "a.xyz", "REF_energy", "REF_forces", _xyz.Units())[0]
     np.testing.assert_allclose(read.cell.lengths(), [5, 6, 7])
     assert read.pbc.all()
 

@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import melting_point_example
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,8 @@ from longhot.files import read_json
 from longhot.report import manifest, page
 from longhot.report.columns import column
 from longhot.report.flags import flags
-from longhot.report.verdict import baseline, ladder, listed, mean_errors, number, p_text, scaling, verdict
+from longhot.report.statements import listed, number
+from longhot.report.verdict import baseline, ladder, mean_errors, p_text, scaling, verdict
 from longhot.report.views import MOST_ROWS, table_view
 
 CONFIG = {
@@ -292,6 +294,23 @@ def test_page_without_robustness(tmp_path: Path) -> None:
     text, _ = built(write_study(tmp_path / "demo", tables))
     assert "mace-L1-nu2" in text
     assert "Survival" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
+
+
+def test_page_with_a_melting_point(tmp_path: Path) -> None:
+    tables = melting_point_example.partly_invalid()
+    text, links = built(write_study(tmp_path / "demo", tables))
+    assert len(links.ids) == len(set(links.ids))
+    for part in (
+        "<dt>Melting point</dt>",
+        "277.3 ± 1.2\u00a0K by interface pinning",
+        "Error budget of the melting point",
+        "<summary>Melting point of every member</summary>",
+        "tables/observables.csv",
+        melting_point_example.FROZEN,
+    ):
+        assert part in text, part
+    assert len(tables["observables"]) > MOST_ROWS
+    assert f"The first {MOST_ROWS} of {len(tables['observables'])} rows" in text
 
 
 def test_page_without_any_question(tmp_path: Path) -> None:

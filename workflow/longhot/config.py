@@ -29,6 +29,13 @@ from longhot.block import Block, InputError, plugin
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """An id that stands in paths."""
 
+Repeats = Annotated[list[PositiveInt], Field(min_length=3, max_length=3)]
+"""Cells of 8 molecules of ice along c, a and sqrt(3) a."""
+ICE_CELL_A = (7.2, 4.4, 7.6)
+"""Edges of such a cell at its smallest: ice at low temperature, less two percent."""
+
+Question = Literal["learning_curves", "robustness", "melting_point"]
+"""What a study may ask, each a block of its config."""
 REFERENCE_MODEL = "reference"
 """The id of the control: the dataset's reference method, run as if it were a model."""
 
@@ -80,6 +87,12 @@ class Protocol(Block):
     )
     friction_per_ps: PositiveFloat = Field(10.0, description="Friction of the Langevin thermostat.")
     pressure_bar: float = Field(1.01325, description="Pressure of the barostat, for `npt`.")
+    barostat_axes: Literal["isotropic", "x", "y", "z", "independent"] = Field(
+        "isotropic",
+        description="What a move of the barostat scales, for `npt`: `isotropic`: the whole cell, whose shape is kept; "
+        "`x`, `y` or `z`: that Cartesian axis alone, with the cross-section kept; `independent`: one of the three "
+        "axes, drawn anew for each move.",
+    )
     batch_replicas: PositiveInt | None = Field(
         None,
         description="Replicas that are computed at once; the others wait for the place of one that ends. "
@@ -136,6 +149,99 @@ class Robustness(Block):
     recheck: Recheck = Field(default_factory=Recheck, description="Which frames are computed again.")
 
 
+class Bulk(Block):
+    """Runs of bulk ice and bulk liquid at constant pressure, whose frames are reweighted to the members."""
+
+    repeats: Repeats = Field([2, 3, 2], description="Cells of 8 molecules along c, a and sqrt(3) a of the ice.")
+    temperatures_K: list[PositiveFloat] = Field(
+        min_length=1, description="Temperatures of both phases; the melting points should lie between them."
+    )
+    equilibration_ps: PositiveFloat = Field(50.0, description="Time at the start of each run that is thrown away.")
+    duration_ps: PositiveFloat = Field(500.0, description="Length of each run after that.")
+    frame_interval_ps: PositiveFloat = Field(2.0, description="Time between stored frames.")
+
+
+class Pinning(Block):
+    """Interface pinning (Pedersen et al., Phys. Rev. B 88, 094101 (2013)): the chemical potentials' difference."""
+
+    cells: list[Repeats] = Field(
+        [[2, 3, 8]],
+        min_length=1,
+        description="Cells of 8 molecules along c, a and sqrt(3) a, the long axis; a second shows the effect of size.",
+    )
+    temperatures_K: list[PositiveFloat] = Field(
+        min_length=1, description="At or above the melting point: far below it the cell freezes whole."
+    )
+    kappa_eV: PositiveFloat = Field(0.17, description="Force constant of the bias kappa/2 (Q - a)^2.")
+    equilibration_ps: PositiveFloat = Field(100.0, description="Time at the start that is thrown away.")
+    duration_ps: PositiveFloat = Field(1500.0, description="Length of the run after that.")
+    phase_ps: PositiveFloat = Field(100.0, description="Length of the runs of each whole phase in the same cell.")
+
+
+class Coexistence(Block):
+    """Ice and liquid side by side at constant enthalpy: the temperature goes to the melting point by itself."""
+
+    equilibration_ps: PositiveFloat = Field(200.0, description="Time at the start that is thrown away.")
+    duration_ps: PositiveFloat = Field(500.0, description="Length of the run after that.")
+
+
+class Staging(Block):
+    """Staged integration between sampler and member, where reweighting fails."""
+
+    lambdas: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.5, 1.0], min_length=1, description="Weights of the member in the mixed potentials; the last must be 1."
+    )
+    equilibration_ps: PositiveFloat = Field(5.0, description="Time at the start of each window that is thrown away.")
+    duration_ps: PositiveFloat = Field(20.0, description="Length of each window after that.")
+    frame_interval_ps: PositiveFloat = Field(0.5, description="Time between stored frames.")
+
+    @field_validator("lambdas")
+    @classmethod
+    def _to_the_member(cls, lambdas: list[float]) -> list[float]:
+        if lambdas != sorted(set(lambdas)) or lambdas[-1] != 1.0:
+            raise ValueError(f"must ascend without repeats to 1, is {lambdas}")
+        return lambdas
+
+
+class Conditions(Block):
+    """What all runs for a melting point share."""
+
+    molecule: Literal["site", "H2O"] = Field("site", description="`site`: one site O a molecule, as mW has; or `H2O`.")
+    pressure_bar: float = Field(1.01325, description="Pressure.")
+    time_step_fs: PositiveFloat = Field(10.0, description="Integration step; molecules with hydrogen need 0.5.")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of velocities and noise.")
+
+
+class MeltingPoint(Conditions):
+    """The melting point of ice by the sampler and by each member of a committee, with its error budget."""
+
+    dataset: Name = Field(description="The dataset that the committees are fitted to; it holds ice and liquid.")
+    models: list[Name] = Field(min_length=1, description="Ids of models, or names of models blocks.")
+    train_sizes: list[PositiveInt] = Field(min_length=1, description="Numbers of training frames, ascending.")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 1, 2, 3],
+        min_length=2,
+        description="Members of a committee, each with its own subset and initial weights. Calibration needs four.",
+    )
+    sampler: Literal["reference", "committee"] = Field(
+        "reference",
+        description="What runs the MD: the dataset's reference, or the mean of each committee where that is too slow.",
+    )
+    target_melting_point_error_K: PositiveFloat = Field(
+        2.0, description="Wanted precision: the report tells the force error that it asks for."
+    )
+    bulk: Bulk = Field(description="Runs of the bulk phases.")
+    pinning: Pinning = Field(description="Runs with a pinned interface.")
+    coexistence: Coexistence | None = Field(None, description="An independent check; absent: none.")
+    staging: Staging | None = Field(Staging(), description="Where reweighting fails; null: such members get no number.")
+    n_md_calibration: PositiveInt = Field(
+        40, description="Frames of the bulk runs on which the calibration is checked."
+    )
+    member_pinning: list[Annotated[int, Field(ge=0)]] = Field(
+        [], description="Seeds of members that also run their own pinned interface, as a check of the reweighting."
+    )
+
+
 class Study(Block):
     """A whole config file."""
 
@@ -149,6 +255,7 @@ class Study(Block):
     )
     learning_curves: LearningCurves | None = Field(None, description="Asked where present.")
     robustness: Robustness | None = Field(None, description="Asked where present; needs learning_curves.")
+    melting_point: MeltingPoint | None = Field(None, description="Asked where present.")
 
     @field_validator("references", mode="before")
     @classmethod
@@ -179,7 +286,31 @@ class Study(Block):
             self._pick("models", self.learning_curves.models, "learning_curves.models")
         if self.robustness:
             self._check_robustness(self.robustness)
+        if self.melting_point:
+            self._check_melting_point(self.melting_point)
         return self
+
+    def _check_melting_point(self, question: MeltingPoint) -> None:
+        self._pick("datasets", [question.dataset], "melting_point.dataset")
+        if question.sampler == "reference" and self.datasets[question.dataset].reference is None:
+            raise ValueError(
+                f"melting_point.sampler: datasets.{question.dataset} names no reference that could sample, "
+                "add it or set sampler to committee"
+            )
+        unknown = set(question.member_pinning) - set(question.seeds)
+        if unknown:
+            raise ValueError(f"melting_point.member_pinning: {sorted(unknown)} not in melting_point.seeds")
+        for model in self._pick("models", question.models, "melting_point.models"):
+            r_max_A = getattr(self.variants()[model], "r_max_A", 0.0)
+            for where, repeats in [("bulk.repeats", question.bulk.repeats)] + [
+                ("pinning.cells", cell) for cell in question.pinning.cells
+            ]:
+                shortest_A = min(n * edge for n, edge in zip(repeats, ICE_CELL_A, strict=True))
+                if shortest_A < 2 * r_max_A:
+                    raise ValueError(
+                        f"melting_point.{where}: {repeats} has an edge of {shortest_A:.1f} A, less than twice the "
+                        f"r_max_A of {model} ({r_max_A:g}): a molecule would meet two images of another, enlarge it"
+                    )
 
     def _check_robustness(self, robustness: Robustness) -> None:
         curves = self.learning_curves
@@ -228,12 +359,14 @@ class Study(Block):
                 found[variant] = config
         return found
 
-    def picked(
-        self, question: Literal["learning_curves", "robustness"], kind: Literal["datasets", "models"]
-    ) -> list[str]:
+    def picked(self, question: Question, kind: Literal["datasets", "models"]) -> list[str]:
         """Ids of the datasets or models that a question names; empty where it is not asked."""
         block = getattr(self, question)
-        return [] if block is None else self._pick(kind, getattr(block, kind), f"{question}.{kind}")
+        if block is None:
+            return []
+        if isinstance(block, MeltingPoint) and kind == "datasets":
+            return [block.dataset]
+        return self._pick(kind, getattr(block, kind), f"{question}.{kind}")
 
     def recheck_reference(self, dataset: str) -> str | None:
         """Name of the reference that rechecks the MD of a dataset."""

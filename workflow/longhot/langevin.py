@@ -79,15 +79,17 @@ def draw_noise(streams: Sequence[Stream], blocks: Sequence[int], n_atoms: int) -
 
 
 def draw_volume_noise(streams: Sequence[Stream], blocks: Sequence[int], n_moves: int) -> np.ndarray:
-    """Uniform numbers in [0, 1) for the volume moves of one block: size and acceptance of each.
+    """Uniform numbers in [0, 1) for the volume moves of one block: size, acceptance and axis of each.
 
     Returns:
-        Array of shape (n_moves, n_replicas, 2).
+        Array of shape (n_moves, n_replicas, 3).
     """
-    drawn = [
-        stream.generator(_VOLUMES, block).random((n_moves, 2)) for stream, block in zip(streams, blocks, strict=True)
-    ]
-    return np.stack(drawn, axis=1)
+    uniform = np.empty((n_moves, len(streams), 3))
+    for place, (stream, block) in enumerate(zip(streams, blocks, strict=True)):
+        generator = stream.generator(_VOLUMES, block)
+        uniform[:, place, :2] = generator.random((n_moves, 2))
+        uniform[:, place, 2] = generator.random(n_moves)
+    return uniform
 
 
 def draw_velocities(stream: Stream, masses_amu: np.ndarray) -> np.ndarray:

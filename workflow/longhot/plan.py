@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from longhot.config import REFERENCE_MODEL, Study
+from longhot.config import REFERENCE_MODEL, Conditions, MeltingPoint, Question, Study
 
 FIT = "results/{study}/models/{dataset}/{model}/n{size}/seed{seed}"
 PREDICTION = "results/{study}/predictions/{dataset}/{model}/n{size}/seed{seed}.npz"
@@ -15,6 +16,12 @@ FIT_RECORD = FIT + "/fit.json"
 OUTCOMES = SIMULATION + "/outcomes.csv"
 FAILURES = SIMULATION + "/failures.extxyz"
 RECHECK = "results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}.csv"
+
+SAMPLER = "results/{study}/melting_point/{sampler}"
+BULK = SAMPLER + "/bulk/{phase}-T{temperature}.npz"
+INTERFACE = SAMPLER + "/interfaces/{cell}-T{temperature}"
+COEXISTENCE = SAMPLER + "/coexistence.npz"
+COMMITTEE = SAMPLER + "/committees/{model}/n{size}"
 
 STEPS_THAT_PAY_FOR_COMPILING_MD = 5000
 """MD shorter than this runs eagerly: a compile would cost more than it saves."""
@@ -128,24 +135,47 @@ def reference_block(study: Study, name: str | None) -> dict[str, Any] | None:
     return None if name is None else study.references[name].model_dump(mode="json")
 
 
-def largest_train_size(study: Study) -> int:
-    """The largest training set that any question asks for; 0 where none does."""
-    return max(study.learning_curves.train_sizes) if study.learning_curves else 0
+def largest_train_size(study: Study, dataset: str) -> int:
+    """The largest training set of a dataset that any question asks for; 0 where none does."""
+    return max((size for _, _, size, _ in all_fits(study, dataset)), default=0)
+
+
+def all_fits(study: Study, dataset: str) -> list[tuple[str, str, int, int]]:
+    """Dataset, model, size and seed of the fits that all questions ask for."""
+    found = [(job["dataset"], job["model"], job["size"], job["seed"]) for job in fits(study)]
+    question = study.melting_point
+    if question is not None:
+        members = itertools.product(study.picked("melting_point", "models"), question.train_sizes, question.seeds)
+        found += [(question.dataset, *member) for member in members]
+    return [one for one in found if one[0] == dataset]
 
 
 TABLES = {
     "learning_curves": ("learning_curves", "learning_curve_slopes"),
     "robustness": ("stability", "survival", "survival_tests", "recheck", "robustness", "rank_agreement"),
+    "melting_point": (
+        "melting_point_summary",
+        "melting_point_budget",
+        "required_accuracy",
+        "melting_point",
+        "delta_mu",
+        "interfaces",
+        "phases",
+        "observables",
+        "calibration",
+        "reliability",
+    ),
 }
 FIGURES = {
     "learning_curves": ("learning_curves",),
     "robustness": ("robustness", "survival", "failure_causes", "failures", "committee_spread"),
+    "melting_point": ("melting_point", "melting_point_by_size", "reliability", "rdf"),
 }
 
 
-def asked(study: Study) -> list[str]:
+def asked(study: Study) -> list[Question]:
     """The questions that the study asks."""
-    return [question for question in TABLES if getattr(study, question) is not None]
+    return [question for question in get_args(Question) if getattr(study, question) is not None]
 
 
 def table_paths(study: Study) -> list[str]:
@@ -171,7 +201,7 @@ def caption_paths(root: str) -> list[str]:
 
 def used_datasets(study: Study) -> list[str]:
     """Names of the datasets that a question uses; all where no question is asked."""
-    named = study.picked("learning_curves", "datasets") + study.picked("robustness", "datasets")
+    named = [name for question in asked(study) for name in study.picked(question, "datasets")]
     return list(dict.fromkeys(named)) or list(study.datasets)
 
 
@@ -224,7 +254,203 @@ def model_plugins(study: Study, model: str) -> list[str]:
 
 
 def first_subset(study: Study, wildcards: Any) -> str:
-    """A training subset of the shapes that all fits of a model share."""
-    assert study.learning_curves is not None
-    curves = study.learning_curves
-    return f"results/{wildcards.study}/subsets/{wildcards.dataset}/seed{curves.seeds[0]}/n{curves.train_sizes[-1]}.json"
+    """A training subset of the shapes that all fits of a model share: the largest of the first seed."""
+    own = [one for one in all_fits(study, wildcards.dataset) if one[1] == wildcards.model]
+    _, _, size, seed = max(own, key=lambda one: (one[2], -one[3]))
+    return f"results/{wildcards.study}/subsets/{wildcards.dataset}/seed{seed}/n{size}.json"
+
+
+# The melting point
+
+
+def committees(study: Study) -> list[dict[str, Any]]:
+    """Wildcards of every committee, with its sampler."""
+    question = study.melting_point
+    if question is None:
+        return []
+    return [
+        {"study": study.study.name, "sampler": sampler_of(question, model, size), "model": model, "size": size}
+        for model in study.picked("melting_point", "models")
+        for size in question.train_sizes
+    ]
+
+
+def sampler_of(question: MeltingPoint, model: str, size: int) -> str:
+    """Name of the sampler of a committee."""
+    return REFERENCE_MODEL if question.sampler == "reference" else f"{model}-n{size}"
+
+
+def sampler_fits(study: Study, sampler: str) -> list[str]:
+    """The fits whose mean samples, or the one member that does; none where the reference samples."""
+    question = study.melting_point
+    assert question is not None
+    found: dict[str, list[str]] = {REFERENCE_MODEL: []} | {
+        f"{job['model']}-n{job['size']}": member_fits(study, job["model"], job["size"]) for job in committees(study)
+    }
+    for job in committees(study):
+        for seed, fit in zip(question.seeds, member_fits(study, job["model"], job["size"]), strict=True):
+            found[member_sampler(job, seed)] = [fit]
+    return found[sampler]
+
+
+def member_sampler(committee: dict[str, Any], seed: int) -> str:
+    """Name of the sampler that one member is."""
+    return f"{committee['model']}-n{committee['size']}-seed{seed}"
+
+
+def member_fits(study: Study, model: str, size: int) -> list[str]:
+    """Fits of all members of a committee, in the order of the seeds."""
+    question = study.melting_point
+    assert question is not None
+    ids = {"study": study.study.name, "dataset": question.dataset, "model": model, "size": size}
+    return [FIT.format(**ids, seed=seed) + "/model.json" for seed in question.seeds]
+
+
+def melting_point_block(study: Study, name: str | None = None) -> dict[str, Any]:
+    """A block of the question as plain data; the whole question where none is named; empty where it is not asked."""
+    question = (
+        study.melting_point if name is None or study.melting_point is None else getattr(study.melting_point, name)
+    )
+    return question.model_dump(mode="json") if question is not None else {}
+
+
+def conditions(study: Study) -> dict[str, Any]:
+    """What all runs of the question share, as plain data."""
+    return {key: melting_point_block(study).get(key) for key in Conditions.model_fields}
+
+
+def melting_point_reference(study: Study) -> str | None:
+    """Name of the reference of the committees' dataset."""
+    return study.datasets[study.melting_point.dataset].reference if study.melting_point else None
+
+
+def bulk_jobs(study: Study, sampler: str) -> list[dict[str, Any]]:
+    """Wildcards of the bulk runs of a sampler."""
+    question = study.melting_point
+    if question is None:
+        return []
+    return [
+        {"study": study.study.name, "sampler": sampler, "phase": phase, "temperature": f"{temperature_K:g}"}
+        for phase in ("solid", "liquid")
+        for temperature_K in question.bulk.temperatures_K
+    ]
+
+
+def interface_jobs(study: Study, sampler: str) -> list[dict[str, Any]]:
+    """Wildcards of the pinned runs of a sampler."""
+    question = study.melting_point
+    if question is None:
+        return []
+    return [
+        {"study": study.study.name, "sampler": sampler, "cell": cell_name(cell), "temperature": f"{temperature_K:g}"}
+        for cell in question.pinning.cells
+        for temperature_K in question.pinning.temperatures_K
+    ]
+
+
+def cell_name(repeats: Sequence[int]) -> str:
+    """Name of a cell in paths, such as 2x3x8."""
+    return "x".join(map(str, repeats))
+
+
+def bulk_paths(study: Study, sampler: str) -> list[str]:
+    """Files of the bulk runs of a sampler."""
+    return paths(BULK, bulk_jobs(study, sampler))
+
+
+def pinned_paths(study: Study, sampler: str) -> list[str]:
+    """Files of the pinned runs of a sampler."""
+    return paths(INTERFACE + "/pinned.npz", interface_jobs(study, sampler))
+
+
+def coexistence_paths(study: Study, sampler: str) -> list[str]:
+    """File of the coexistence run of a sampler, where it is asked for."""
+    if study.melting_point is None or study.melting_point.coexistence is None:
+        return []
+    return [COEXISTENCE.format(study=study.study.name, sampler=sampler)]
+
+
+def samplers(study: Study) -> list[str]:
+    """Names of all samplers whose melting point is wanted."""
+    return list(dict.fromkeys(job["sampler"] for job in committees(study)))
+
+
+def committee_paths(study: Study) -> list[str]:
+    """Everything that is computed for the committees: energies, stages, calibration, own interfaces."""
+    question = study.melting_point
+    if question is None:
+        return []
+    names = ["energies.npz", "calibration.json", *(["staged.json"] if question.staging else [])]
+    found = [COMMITTEE.format(**job) + f"/{name}" for job in committees(study) for name in names]
+    for job, seed in itertools.product(committees(study), question.member_pinning):
+        found += pinned_paths(study, member_sampler(job, seed))
+    return found
+
+
+def sampler_paths(study: Study) -> list[str]:
+    """All runs of all samplers."""
+    return [
+        path
+        for sampler in samplers(study)
+        for paths_of in (bulk_paths, pinned_paths, coexistence_paths)
+        for path in paths_of(study, sampler)
+    ]
+
+
+def sampler_plugins(study: Study, sampler: str) -> list[str]:
+    """Modules of what samples."""
+    if not sampler_fits(study, sampler):
+        return reference_plugins(study, melting_point_reference(study))
+    return committee_plugins(study)
+
+
+def committee_plugins(study: Study) -> list[str]:
+    """Modules of the committees' models and of the dataset's reference."""
+    names = [name for model in study.picked("melting_point", "models") for name in model_plugins(study, model)]
+    return sorted({*names, *reference_plugins(study, melting_point_reference(study))})
+
+
+def sampler_files(study: Study, sampler: str) -> dict[str, Any]:
+    """Files of one sampler, as ``longhot.observables.melting_point.result.SamplerFiles.of`` takes them."""
+    bulk = [(job["phase"], float(job["temperature"]), BULK.format(**job)) for job in bulk_jobs(study, sampler)]
+    return {
+        "bulk": bulk,
+        "pinned": interface_folders(study, sampler),
+        "coexistence": next(iter(coexistence_paths(study, sampler)), None),
+    }
+
+
+def interface_folders(study: Study, sampler: str) -> list[tuple[str, float, str]]:
+    """Cell, temperature in K and folder of the pinned runs of a sampler."""
+    return [(job["cell"], float(job["temperature"]), INTERFACE.format(**job)) for job in interface_jobs(study, sampler)]
+
+
+def committee_files(study: Study) -> list[dict[str, Any]]:
+    """Files of every committee, as ``longhot.observables.melting_point.tables.CommitteeFiles.of`` takes them."""
+    question = study.melting_point
+    if question is None:
+        return []
+    return [
+        {
+            "model": job["model"],
+            "train_size": job["size"],
+            "sampler": job["sampler"],
+            "folder": COMMITTEE.format(**job),
+            "staged": question.staging is not None,
+            "own_pinning": [
+                (seed, interface_folders(study, member_sampler(job, seed))) for seed in question.member_pinning
+            ],
+        }
+        for job in committees(study)
+    ]
+
+
+def melting_point_test(study: Study) -> str:
+    """File of the test frames of the committees' dataset."""
+    assert study.melting_point is not None
+    return f"results/{study.study.name}/datasets/{study.melting_point.dataset}/test.extxyz"
+
+
+def tables_of(question: str) -> dict[str, str]:
+    """Patterns of the tables of a question by name."""
+    return {name: f"results/{{study}}/tables/{name}.csv" for name in TABLES[question]}

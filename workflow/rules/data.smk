@@ -18,7 +18,7 @@ rule dataset:
     params:
         dataset=lambda wildcards: STUDY.datasets[wildcards.dataset].model_dump(mode="json"),
         reference=lambda wildcards: plan.reference_block(STUDY, STUDY.datasets[wildcards.dataset].reference),
-        largest_train_size=plan.largest_train_size(STUDY),
+        largest_train_size=lambda wildcards: plan.largest_train_size(STUDY, wildcards.dataset),
         code=lambda wildcards: code_digest("dataset", *plan.dataset_plugins(STUDY, wildcards.dataset)),
     script:
         "../scripts/dataset.py"

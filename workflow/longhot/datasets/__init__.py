@@ -37,7 +37,9 @@ class IsolatedAtoms(Block):
         "the dataset (qm7x); `fit`: none are known, least-squares energies per element over the pool stand in."
     )
     path: Path | None = Field(None, description="For `file`: an extended XYZ file.")
-    energy_key: str = Field("energy", description="For `file`: the key of the energy, in eV.")
+    energy_key: str = Field(
+        "energy", description="For `file`: the key of the energy, in eV (extxyz: in its `energy_unit`)."
+    )
     values_eV: dict[str, float] | None = Field(None, description="For `values`: energy by element symbol.")
 
     @model_validator(mode="after")

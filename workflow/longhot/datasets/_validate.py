@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 FORCE_RMS_RANGE_EV_PER_A = (0.1, 15.0)
 """Root mean square of force components: 0.5 to 3 for molecules at 300 to 2000 K. The factor to kcal/mol
-is 23, to Hartree/Bohr 1/51, so that either unit leaves this range."""
+is 23, to kJ/mol 96, to Hartree/Bohr 1/51, so that each of these units leaves this range."""
 DISPLACEMENT_RANGE_A = (0.004, 0.3)
 """Spread of the energy over the norm of the forces, a length: for classical harmonic vibrations
 sqrt(kT / 2k), 0.02 to 0.05 A. A wrong unit of one of the two moves it by a factor of 20 or more."""
 BINDING_RANGE_EV_PER_ATOM = (-12.0, 1.0)
 """Energy relative to isolated atoms: -9 (metals, solids) to 0."""
+NEIGHBOUR_RANGE = (0.7, 1.5)
+"""Distance of an atom to its nearest neighbour, over the sum of their covalent radii: near 1 in molecules, salts
+and metals. A length in Bohr makes it 1.9 times as large, one that is wrongly taken for Bohr half as large."""
+NEIGHBOUR_FRAMES = 20
+"""So many frames tell a unit."""
 TORQUE_LIMIT = 0.05
 """Net force and torque relative to what they sum over: zero without an outer field."""
 
@@ -109,7 +114,7 @@ def n_duplicates(split: Sequence[Atoms]) -> int:
 def suspicions(splits: Splits) -> list[str]:
     """Sentences on what is implausible; none of it is certain enough to stop a study."""
     pool = splits.train_pool
-    found = [_force_scale(pool), _energy_scale(pool), _outer_forces(pool)]
+    found = [_force_scale(pool), _energy_scale(pool), _length_scale(pool), _outer_forces(pool)]
     if not splits.atomic_energies_origin.startswith("none known"):
         found.append(_binding(pool, splits.atomic_energies_eV))
     repeated = n_duplicates(pool)
@@ -128,10 +133,10 @@ def _force_scale(pool: Sequence[Atoms]) -> str | None:
     rms = force_rms_eV_per_A(pool)
     if low <= rms <= high:
         return None
-    unit = "kcal/mol/A" if rms > high else "Hartree/Bohr or Hartree/A"
+    unit = "kcal/mol/A or kJ/mol/A" if rms > high else "Hartree/Bohr or Hartree/A"
     return (
         f"the forces have a root mean square of {rms:.3g}, implausible in eV/A (expected {low:g} to {high:g}): "
-        f"are they in {unit}?"
+        f"are they in {unit} (source extxyz converts: set `forces_unit` and `energy_unit`)?"
     )
 
 
@@ -149,14 +154,43 @@ def _energy_scale(pool: Sequence[Atoms]) -> str | None:
         return None
     per_atom = float(np.std(residual / np.array([len(frame) for frame in pool])))
     cause = (
-        "energies in kcal/mol beside forces in eV/A"
+        "energies in kcal/mol or kJ/mol beside forces in eV/A"
         if length > high
         else "energies in Hartree, or forces in kcal/mol/A"
     )
     return (
         f"the energies spread by {per_atom:.3g} per atom, which with these forces means displacements of {length:.2g} "
-        f"A (expected {low:g} to {high:g}): are there {cause}?"
+        f"A (expected {low:g} to {high:g}): are there {cause} (source extxyz converts: set `energy_unit` or "
+        "`forces_unit`)?"
     )
+
+
+def _length_scale(pool: Sequence[Atoms]) -> str | None:
+    """Of compounds only: the sites of one element may be held together by other than chemical bonds (argon, mW)."""
+    compounds = [frame for frame in pool if len(set(frame.numbers)) > 1][:NEIGHBOUR_FRAMES]
+    if not compounds:
+        return None
+    low, high = NEIGHBOUR_RANGE
+    ratio = float(np.median(np.concatenate([_nearest_over_covalent(frame) for frame in compounds])))
+    if low <= ratio <= high:
+        return None
+    return (
+        f"the nearest neighbours stand at {ratio:.2g} times the sum of their covalent radii (expected {low:g} to "
+        f"{high:g}): are the positions in {'Bohr' if ratio > high else 'A, not in Bohr'} (source extxyz converts: set "
+        "`length_unit`)?"
+    )
+
+
+def _nearest_over_covalent(frame: Atoms) -> np.ndarray:
+    """Distance of each atom to its nearest neighbour, over the sum of their covalent radii, at most 2, (n_atoms,)."""
+    from ase.data import covalent_radii
+    from ase.neighborlist import neighbor_list
+
+    radii = covalent_radii[frame.numbers]
+    first, second, distances = neighbor_list("ijd", frame, 2.0 * radii)
+    nearest = np.full(len(frame), 2.0)
+    np.minimum.at(nearest, first, distances / (radii[first] + radii[second]))
+    return nearest
 
 
 def _outer_forces(pool: Sequence[Atoms]) -> str | None:
@@ -195,5 +229,5 @@ def _binding(pool: Sequence[Atoms], atomic_energies_eV: dict[str, float]) -> str
         return None
     return (
         f"the frames lie {binding:.4g} eV per atom from their isolated atoms, implausible (expected {low:g} to "
-        f"{high:g}): are both at one level of theory and in eV?"
+        f"{high:g}): are both at one level of theory and in eV (source extxyz: `energy_unit`)?"
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,6 +13,51 @@ from longhot.frames import labelled
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+EnergyUnit = Literal["eV", "Hartree", "kcal/mol", "kJ/mol"]
+ForcesUnit = Literal["eV/A", "Hartree/Bohr", "Hartree/A", "kcal/mol/A", "kJ/mol/A"]
+LengthUnit = Literal["A", "Bohr"]
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units of a user's file, and what one of each is in Longhot's."""
+
+    energy: EnergyUnit = "eV"
+    forces: ForcesUnit = "eV/A"
+    length: LengthUnit = "A"
+
+    def __str__(self) -> str:
+        return f"{self.energy}, {self.forces}, {self.length}"
+
+    @property
+    def energy_eV(self) -> float:
+        """One unit of energy."""
+        return _energy_eV(self.energy)
+
+    @property
+    def forces_eV_per_A(self) -> float:
+        """One unit of force: an energy over a length."""
+        energy, _, length = self.forces.rpartition("/")
+        return _energy_eV(energy) / _length_A(length)
+
+    @property
+    def length_A(self) -> float:
+        """One unit of length."""
+        return _length_A(self.length)
+
+
+def _energy_eV(unit: str) -> float:
+    from ase import units
+
+    mole = units.mol
+    return {"eV": 1.0, "Hartree": units.Hartree, "kcal/mol": units.kcal / mole, "kJ/mol": units.kJ / mole}[unit]
+
+
+def _length_A(unit: str) -> float:
+    from ase import units
+
+    return {"A": 1.0, "Bohr": units.Bohr}[unit]
 
 
 def read_all(path: Path) -> list[Atoms]:
@@ -94,30 +140,38 @@ def checked_forces(raw: Any, n_atoms: int, what: str) -> np.ndarray:
     return forces
 
 
-def clean(atoms: Atoms, energy_eV: float, forces_eV_per_A: np.ndarray, index: int) -> Atoms:
-    """A labelled frame with nothing but elements, positions, labels and (if periodic) the cell.
+def clean(atoms: Atoms, energy: float, forces: np.ndarray, units: Units, index: int) -> Atoms:
+    """A labelled frame in eV and A with nothing but elements, positions, labels and (if periodic) the cell.
 
     A cell around a molecule without periodicity is dropped: it means nothing, and would stand in
     the way of batching.
+
+    Args:
+        atoms: the frame, in ``units``.
+        energy: in ``units``.
+        forces: in ``units``, shape (n_atoms, 3).
+        units: of the file.
+        index: of the frame in its file.
     """
     from ase import Atoms as NewAtoms
 
     periodic = bool(atoms.pbc.any())
     frame = NewAtoms(
         numbers=atoms.numbers,
-        positions=atoms.positions,
-        cell=atoms.cell if periodic else None,
+        positions=atoms.positions * units.length_A,
+        cell=atoms.cell * units.length_A if periodic else None,
         pbc=atoms.pbc if periodic else False,
         info={"source_frame": index},
     )
-    return labelled(frame, energy_eV, forces_eV_per_A)
+    return labelled(frame, energy * units.energy_eV, forces * units.forces_eV_per_A)
 
 
-def read_labelled(path: Path, energy_key: str, forces_key: str) -> list[Atoms]:
-    """All frames of a user's file, labelled under Longhot's keys; frames of one atom are left out.
+def read_labelled(path: Path, energy_key: str, forces_key: str, units: Units) -> list[Atoms]:
+    """All frames of a user's file, labelled under Longhot's keys in its units; frames of one atom are left out.
 
     Raises:
-        InputError: as in ``read_all``, ``energy_of`` and ``forces_of``, or a position that is not finite.
+        InputError: as in ``read_all``, ``energy_of`` and ``forces_of``, a position that is not finite, or a
+            periodic axis without cell vector.
     """
     found = []
     for index, atoms in enumerate(read_all(path)):
@@ -126,8 +180,10 @@ def read_labelled(path: Path, energy_key: str, forces_key: str) -> list[Atoms]:
         where = f"{path}, frame {index}"
         if not np.isfinite(atoms.positions).all():
             raise InputError(f"{where}: a position is NaN or infinite, remove the frame")
-        energy_eV = energy_of(atoms, energy_key, where)
-        found.append(clean(atoms, energy_eV, forces_of(atoms, forces_key, where), index))
+        if np.linalg.matrix_rank(atoms.cell[atoms.pbc]) < atoms.pbc.sum():
+            raise InputError(f"{where}: is periodic along an axis without cell vector, correct its Lattice or pbc")
+        energy = energy_of(atoms, energy_key, where)
+        found.append(clean(atoms, energy, forces_of(atoms, forces_key, where), units, index))
     if not found:
         raise InputError(f"{path}: holds no frame of more than one atom, give a file with labelled frames")
     return found

@@ -1,4 +1,4 @@
-"""The user's own labelled frames, in extended XYZ files (eV, eV/A, A)."""
+"""The user's own labelled frames, in extended XYZ files of any usual units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from longhot import files
 from longhot.block import Block, InputError
 from longhot.datasets import DatasetBlock, Splits
 from longhot.datasets._isolated import elements, resolve
-from longhot.datasets._xyz import cut_short, read_labelled
+from longhot.datasets._xyz import EnergyUnit, ForcesUnit, LengthUnit, Units, cut_short, read_labelled
 from longhot.frames import TEST_SET
 
 if TYPE_CHECKING:
@@ -29,8 +29,15 @@ class Config(DatasetBlock):
     test_sets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Path] = Field(
         description="Files of test frames by the name of the set, such as `test`.", min_length=1
     )
-    energy_key: str = Field("energy", description="Key of the total energy, in eV.")
-    forces_key: str = Field("forces", description="Key of the forces, in eV/A.")
+    energy_key: str = Field("energy", description="Key of the total energy.")
+    forces_key: str = Field("forces", description="Key of the forces.")
+    energy_unit: EnergyUnit = Field(
+        "eV",
+        description="Unit of the energies in all files, that of isolated atoms (origin `file`) among them; "
+        "`values_eV` is in eV whatever this says.",
+    )
+    forces_unit: ForcesUnit = Field("eV/A", description="Unit of the forces in all files.")
+    length_unit: LengthUnit = Field("A", description="Unit of the positions and cells in all files.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Which frames `n_valid` takes.")
     level_of_theory: str = Field("not stated", description="What computed the labels, such as `PBE/def2-SVP`.")
     licence: str = Field("not stated", description="Licence of the data.")
@@ -48,7 +55,8 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
     for path in paths:
         if not path.is_file():
             raise InputError(f"{path}: no such file, correct the path in the config")
-    read = {path: read_labelled(path, config.energy_key, config.forces_key) for path in dict.fromkeys(paths)}
+    units = Units(config.energy_unit, config.forces_unit, config.length_unit)
+    read = {path: read_labelled(path, config.energy_key, config.forces_key, units) for path in dict.fromkeys(paths)}
     pool = read[config.train_pool]
     if config.valid is not None:
         valid = read[config.valid]
@@ -61,6 +69,8 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
             frame.info[TEST_SET] = name
             test.append(frame)
     energies_eV, origin = resolve(config.isolated_atoms, elements(pool), reference, pool)
+    if config.isolated_atoms.origin == "file":
+        energies_eV = {symbol: energy * units.energy_eV for symbol, energy in energies_eV.items()}
     return Splits(
         pool,
         valid,
@@ -69,7 +79,10 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
         origin,
         level_of_theory=config.level_of_theory,
         licence=config.licence,
-        facts={"source_files": [{"path": str(path), "sha256": files.sha256(path)} for path in read]},
+        facts={
+            "source_files": [{"path": str(path), "sha256": files.sha256(path)} for path in read],
+            "source_units": str(units),
+        },
         warnings=[
             f"{path} does not end with a line break: it may have been cut off inside its last number"
             for path in read

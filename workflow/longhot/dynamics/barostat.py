@@ -7,7 +7,14 @@ ln V' uniform around ln V, and the move is taken with probability
 
 for N atoms, energies U and the pressure P (Frenkel and Smit, Understanding Molecular Simulation, 2nd
 edition, section 5.4.2). It needs no stress, so it serves every model and every reference, and costs one
-energy in ``MOVE_STEPS``. The shape of the cell is kept.
+energy in ``MOVE_STEPS``.
+
+A move scales the whole cell, or one Cartesian axis alone, by the same rule. At a fixed cross-section A the
+ensemble is the integral of exp(-(U + P A L) / kT) over all positions and the length L. A move keeps the
+fractional positions and draws ln L' evenly around ln L; in these variables the integrand has the factors
+V^N, of the positions, and L, of dL = L d ln L, which change together by (V' / V)^(N + 1). Where three lengths
+change, the factors are V^N L_x L_y L_z, which is the same, and to draw the axis whatever the state is keeps
+the balance.
 """
 
 from __future__ import annotations
@@ -69,6 +76,18 @@ def log_acceptance(
     return boltzmann + (n_atoms + 1) * np.log(new_volume_A3 / volume_A3)
 
 
+def scaled_axes(axes: str, uniform: np.ndarray) -> np.ndarray:
+    """Which of x, y and z the move of each replica scales, boolean, shape (n_replicas, 3).
+
+    Args:
+        axes: ``barostat_axes`` of the protocol.
+        uniform: the random number in [0, 1) that draws one of ``independent`` axes, shape (n_replicas,).
+    """
+    if axes == "independent":
+        return np.floor(3 * uniform)[:, None] == np.arange(3)
+    return np.tile([axes in ("isotropic", axis) for axis in "xyz"], (len(uniform), 1))
+
+
 def move_volumes(
     state: State,
     moves: Moves,
@@ -76,6 +95,7 @@ def move_volumes(
     uniform: np.ndarray,
     temperatures_K: np.ndarray,
     pressure_bar: float,
+    axes: str,
     adapting: np.ndarray,
     live: np.ndarray,
 ) -> None:
@@ -87,15 +107,18 @@ def move_volumes(
         state: changed in place.
         moves: changed in place.
         compute: energies and forces from positions and cells.
-        uniform: two random numbers a replica, shape (n_replicas, 2).
+        uniform: three random numbers a replica, for size, acceptance and axis, shape (n_replicas, 3).
         temperatures_K: shape (n_replicas,).
         pressure_bar: of the barostat.
+        axes: ``barostat_axes`` of the protocol.
         adapting: replicas whose width may change, shape (n_replicas,).
         live: shape (n_replicas,).
     """
     n_atoms = state.positions_A.shape[1]
     change = np.where(live, moves.width * (2 * uniform[:, 0] - 1), 0.0)
-    scale = np.exp(change / 3)[:, None, None]
+    scaled = scaled_axes(axes, uniform[:, 2])
+    # An axis that is not scaled keeps every bit: exp(0) is 1.
+    scale = np.exp(change[:, None] * scaled / scaled.sum(axis=1, keepdims=True))[:, None, :]
     positions_A, cell_A = state.positions_A * scale, state.cell_A * scale
     found = compute(positions_A, cell_A)
     volume_A3 = volumes_A3(state.cell_A)

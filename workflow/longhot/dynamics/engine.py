@@ -303,6 +303,7 @@ class _Run:
             uniform,
             self.temperatures_K,
             self.protocol.pressure_bar,
+            self.protocol.barostat_axes,
             adapting,
             places.live,
         )

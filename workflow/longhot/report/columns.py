@@ -16,6 +16,8 @@ class Column:
     """Why a cell of this column may be empty."""
     whole: bool = False
     """Whether its numbers are counts or settings, shown without decimals where they have none."""
+    digits: int = 3
+    """Significant digits of its numbers."""
 
 
 NO_ORDER = "The family has no such order."
@@ -24,7 +26,35 @@ NO_LABEL = "The reference method gave no label for the frame."
 
 BEYOND = "It lies beyond the time simulated."
 AT_ONCE = "All failed at once: no time was simulated."
-UNTESTED = "See the reason in the same row."
+SEE_REASON = "See the reason in the same row."
+NOT_REWEIGHTED = "The average was sampled, not reweighted."
+
+AREA = "Between the observed and the expected share of errors, 0 at best, 0.5 at worst"
+CRPS = "Continuous ranked probability score, in the unit of the quantity"
+
+COMPONENTS = {
+    "committee_calibrated": "calibrated spread",
+    "committee_raw": "raw spread",
+    "reweighting": "reweighting",
+    "pinning": "pinned run",
+    "protocol_coexistence": "coexistence check",
+    "protocol_size": "cell size",
+}
+"""Parts of the error budget of a melting point, in reading order."""
+METHODS = {
+    "pinning": "interface pinning",
+    "pinning+gibbs_helmholtz": "pinning and Gibbs-Helmholtz",
+    "coexistence": "coexistence",
+    "sampled": "sampling",
+    "direct": "direct reweighting",
+    "cumulant": "cumulant expansion",
+    "reweighting": "reweighting",
+    "staged": "staged integration",
+}
+"""Ways to a number in words."""
+
+SCOPES = {"holdout": "hold-out", "md": "MD"}
+"""Frames that a calibration is judged by, in words."""
 
 COLUMNS = {
     "max_L": Column("max L", meaning="Highest order of the equivariant messages", empty=NO_ORDER, whole=True),
@@ -66,20 +96,22 @@ COLUMNS = {
     "n_seeds": Column("seeds", meaning="Fits whose trajectories stand together"),
     "against_model": Column("against", meaning="The other group: its model, or reference for the control"),
     "against_train_size": Column("against N", "frames", "Training frames of the other group", whole=True),
-    "statistic": Column("χ²", meaning="Log-rank statistic, chi-squared with one degree of freedom", empty=UNTESTED),
+    "statistic": Column("χ²", meaning="Log-rank statistic, chi-squared with one degree of freedom", empty=SEE_REASON),
     "p_value": Column(
-        "p", meaning="Chance of so large a difference, or agreement, where there is none", empty=UNTESTED
+        "p", meaning="Chance of so large a difference, or agreement, where there is none", empty=SEE_REASON
     ),
-    "p_value_from": Column("p from", empty=UNTESTED),
+    "p_value_from": Column("p from", empty=SEE_REASON),
     "p_value_adjusted": Column(
-        "p adjusted", meaning="For all tests of the same comparison on the dataset (Holm)", empty=UNTESTED
+        "p adjusted", meaning="For all tests of the same comparison on the dataset (Holm)", empty=SEE_REASON
     ),
     "against_n_failed": Column("failed", meaning="In the other group"),
     "against_n_replicas": Column("replicas", meaning="In the other group"),
     "over": Column("over", meaning="What is put in order"),
     "x": Column("order by"),
     "y": Column("and by"),
-    "kendall_tau": Column("τ", meaning="Kendall's rank correlation: 1 alike, 0 unrelated, −1 reversed", empty=UNTESTED),
+    "kendall_tau": Column(
+        "τ", meaning="Kendall's rank correlation: 1 alike, 0 unrelated, −1 reversed", empty=SEE_REASON
+    ),
     "time_ps": Column("time", "ps", "Time of the frame in its trajectory"),
     "reference_status": Column("label", meaning="ok, or why the reference method gave none"),
     "energy_error_meV_per_atom": Column("energy error", "meV/atom", "Model minus reference", NO_LABEL),
@@ -106,6 +138,77 @@ COLUMNS = {
     "end_ps": Column("until", "ps", "Time at which the survival is taken"),
     "median_lower_bound_ps": Column("median at least", "ps", empty="The median itself is known."),
     "interval_from": Column("interval from"),
+    "sampler": Column("sampler", meaning="What ran the MD: the reference, or a fitted model"),
+    "phase": Column("phase"),
+    "method": Column("method"),
+    "member": Column("member", meaning="Seed of the fit", whole=True),
+    "valid": Column("valid", meaning="Whether the number may be used; if not, the reason says why"),
+    "cell": Column("cell", meaning="Unit cells along each axis"),
+    "n_sites": Column("sites"),
+    "n_frames": Column("frames"),
+    "equilibration_ps": Column("equilibration", "ps", "Left out at the start", SEE_REASON),
+    "statistical_inefficiency": Column("inefficiency", "frames", "Frames for one independent number", SEE_REASON),
+    "n_independent": Column("independent frames", empty=SEE_REASON),
+    "density_g_per_cm3": Column("density", "g/cm³", empty=SEE_REASON, digits=4),
+    "enthalpy_meV": Column("enthalpy", "meV", "For one molecule", SEE_REASON, digits=5),
+    "enthalpy_error_meV": Column("its error", "meV", "One standard deviation", SEE_REASON),
+    "enthalpy_of_melting_meV": Column("enthalpy of melting", "meV", "Liquid minus solid, for one molecule", SEE_REASON),
+    "crystalline_share": Column(
+        "crystalline", meaning="Share of the molecules that are ice (CHILL+)", empty=SEE_REASON
+    ),
+    "order_parameter": Column("Q", meaning="Order parameter of the interface run, its mean", empty=SEE_REASON),
+    "order_parameter_error": Column("error of Q", meaning="One standard deviation", empty=SEE_REASON),
+    "order_parameter_solid": Column("Q, solid", meaning="Order parameter of the bulk solid", empty=SEE_REASON),
+    "order_parameter_liquid": Column("Q, liquid", meaning="Order parameter of the bulk liquid", empty=SEE_REASON),
+    "anchor": Column("anchor", meaning="The order parameter that the bias pulls to", empty="The run has no bias."),
+    "delta_mu_meV": Column("Δμ", "meV", "μ(solid) − μ(liquid), for one molecule: negative below melting", SEE_REASON),
+    "sampling_error_meV": Column("sampling error", "meV", "One standard deviation", SEE_REASON),
+    "ess_solid": Column("ESS, solid", meaning="Effective share of the decorrelated frames", empty=NOT_REWEIGHTED),
+    "ess_liquid": Column("ESS, liquid", meaning="Effective share of the decorrelated frames", empty=NOT_REWEIGHTED),
+    "ess": Column("ESS", meaning="Effective share of the decorrelated frames", empty=NOT_REWEIGHTED),
+    "melting_point_K": Column("melting point", "K", empty=SEE_REASON, digits=4),
+    "sampling_error_K": Column("sampling error", "K", "One standard deviation", SEE_REASON),
+    "entropy_of_melting_meV_per_K": Column("entropy of melting", "meV/K", "For one molecule", SEE_REASON),
+    "committee_std_K": Column("raw spread", "K", "Standard deviation over the members", SEE_REASON),
+    "committee_std_calibrated_K": Column(
+        "calibrated spread", "K", "The raw spread times the α of energies", SEE_REASON
+    ),
+    "reference_melting_point_K": Column(
+        "reference", "K", "Its melting point by interface pinning", SEE_REASON, digits=4
+    ),
+    "reference_error_K": Column("its error", "K", "Common to the models, so that it cancels", SEE_REASON),
+    "covered_2sigma": Column("within 2 σ", meaning="Of the calibrated spread and the sampling", empty=SEE_REASON),
+    "n_members": Column("members"),
+    "n_valid": Column("valid members"),
+    "protocol_error_K": Column("protocol", "K", "What other cells and the coexistence check change", SEE_REASON),
+    "component": Column("part of the error"),
+    "error_K": Column("error", "K", "One standard deviation", SEE_REASON),
+    "target_melting_point_error_K": Column("wanted", "K", "Error of the melting point", whole=True),
+    "exponent": Column("exponent p", meaning="Error of the melting point ∝ (force MAE)^p", empty=SEE_REASON),
+    "scope": Column("scope", meaning="Held-out frames, or frames of MD"),
+    "quantity": Column("quantity"),
+    "energy_meV_per_atom": Column("energies", "meV/atom"),
+    "force_per_atom_meV_per_A": Column("forces (spread by atom)", "meV/Å"),
+    "force_per_frame_meV_per_A": Column("forces (spread by frame)", "meV/Å"),
+    "alpha": Column("α", meaning="Factor for the spread, fitted on other hold-out frames", empty=SEE_REASON),
+    "alpha_of_scope": Column("α asked for", meaning="What these frames themselves ask for", empty=SEE_REASON),
+    "nll_raw": Column("NLL, raw", meaning="Negative log likelihood", empty=SEE_REASON),
+    "nll_calibrated": Column("NLL, calibrated", meaning="Negative log likelihood", empty=SEE_REASON),
+    "miscalibration_area_raw": Column("area, raw", meaning=AREA, empty=SEE_REASON),
+    "miscalibration_area_calibrated": Column("area, calibrated", meaning=AREA, empty=SEE_REASON),
+    "ence_raw": Column("ENCE, raw", meaning="Expected normalized calibration error", empty=SEE_REASON),
+    "ence_calibrated": Column("ENCE, calibrated", meaning="Expected normalized calibration error", empty=SEE_REASON),
+    "crps_raw": Column("CRPS, raw", meaning=CRPS, empty=SEE_REASON),
+    "crps_calibrated": Column("CRPS, calibrated", meaning=CRPS, empty=SEE_REASON),
+    "n_values": Column("values", meaning="Errors that the scores are over; those of one frame are correlated"),
+    "spread": Column("spread", meaning="As the committee gives it, or calibrated"),
+    "expected": Column("expected share", meaning="Of the errors within an interval of the spread"),
+    "observed": Column("observed share", meaning="Of the errors within the same interval"),
+    "observable": Column("observable"),
+    "coordinate_A": Column("r", "Å", empty="The observable is one number."),
+    "value": Column("value", empty=SEE_REASON, digits=4),
+    "sampling_error": Column("sampling error", meaning="One standard deviation", empty=SEE_REASON),
+    "rdf": Column("radial distribution"),
     "reason": Column("reason", empty="Nothing to say."),
     "cause": Column("cause", empty="The trajectory did not fail."),
     "message": Column("message", empty="Nothing failed."),
@@ -136,3 +239,8 @@ def column(name: str) -> Column:
         if name.endswith(suffix):
             return Column(name.removesuffix(suffix).replace("_", " "), unit)
     return Column(name.removeprefix("n_").replace("_", " "), whole=name.startswith("n_"))
+
+
+def method_in_words(method: str) -> str:
+    """A way to a number in words; both ways where the two phases took different ones."""
+    return METHODS.get(method, method.replace("+", " and "))

@@ -12,8 +12,9 @@ import numpy as np
 from longhot.config import REFERENCE_MODEL
 from longhot.dynamics.detectors import BONDED
 from longhot.dynamics.tables import failed, read
-from longhot.report.robustness_figures import models_of, places_of, rows_of, sizes_of, title
-from longhot.report.style import NEUTRAL, RC, panel_blocks, save, say
+from longhot.report.robustness_figures import places_of, title
+from longhot.report.rows import models_of, rows_of, sizes_of
+from longhot.report.style import NEUTRAL, RC, notice, panel_blocks, save, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -290,9 +291,7 @@ def _failed_frames(rows: Sequence[Mapping[str, Any]], simulations: Mapping[Faile
     import matplotlib.pyplot as plt
 
     if not rows:
-        figure, axes = plt.subplots(figsize=(9.2, 1.2))
-        say(axes, "No trajectory failed, neither of a model nor of the control: there is no failed frame to show.")
-        return figure
+        return notice("No trajectory failed, neither of a model nor of the control: there is no failed frame to show.")
     figure = plt.figure(figsize=(11, 3.1 * -(-len(rows) // 2)))
     parts = figure.subfigures(-(-len(rows) // 2), 2, squeeze=False, wspace=0.04, hspace=0.04)
     for part, row in zip(parts.flat, rows, strict=False):

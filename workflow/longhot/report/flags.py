@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,22 +12,15 @@ import numpy as np
 from longhot.config import REFERENCE_MODEL
 from longhot.dynamics.statistics import FEWEST_TRAJECTORIES
 from longhot.files import read_json
-from longhot.report.verdict import BASELINE_FAMILY, SIGNIFICANCE, is_false
+from longhot.report.melting_point_flags import CHECKS as MELTING_POINT_CHECKS
+from longhot.report.statements import Flag, is_false
+from longhot.report.verdict import BASELINE_FAMILY, SIGNIFICANCE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_POINTS = 3
 """A slope through fewer training sizes than this has no spread to judge it by."""
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One reservation: what it concerns, how much of it, and why it matters."""
-
-    what: str
-    count: str
-    why: str
 
 
 def flags(tables: dict[str, pd.DataFrame]) -> list[Flag]:
@@ -43,6 +35,7 @@ def flags(tables: dict[str, pd.DataFrame]) -> list[Flag]:
         "recheck": (failed_rechecks,),
         "robustness": (cheaper_control, missing_md_errors),
         "rank_agreement": (unknown_agreement,),
+        **MELTING_POINT_CHECKS,
     }
     found = []
     for name, functions in checks.items():

@@ -13,18 +13,13 @@ import yaml
 
 from longhot.config import REFERENCE_MODEL
 from longhot.files import read_json, write_text
+from longhot.report import melting_point_views
 from longhot.report.cards import cards
 from longhot.report.columns import Column, column
 from longhot.report.flags import card_flags, flags
 from longhot.report.manifest import duration_text
-from longhot.report.verdict import (
-    BASELINE_FAMILY,
-    Sentence,
-    main_test_set,
-    mean_errors,
-    number,
-    verdict,
-)
+from longhot.report.statements import Sentence, number
+from longhot.report.verdict import BASELINE_FAMILY, main_test_set, mean_errors, verdict
 from longhot.report.views import TABLES, Cell, TableView, caption, cell, table_view
 
 if TYPE_CHECKING:
@@ -37,6 +32,10 @@ FIGURES = {
     "failure_causes": "Stacked bars: share of the trajectories of each model and size that ended in each way.",
     "failures": "Atoms of failed trajectories, some checks before the failure and at it.",
     "committee_spread": "Force error on rechecked frames against committee spread on logarithmic axes.",
+    "melting_point": "Chemical potential difference against temperature, and melting points at each training size.",
+    "melting_point_by_size": "Error and spread of the melting point against training size and against force error.",
+    "reliability": "Observed against expected share of errors within intervals of the spread, raw and calibrated.",
+    "rdf": "Radial distribution function of the liquid, and how that of the committees differs.",
 }
 """Figures in reading order, with the text that stands for them where they cannot be seen."""
 
@@ -131,7 +130,7 @@ def inline_svg(text: str, prefix: str, alternative: str) -> str:
 
 
 def overview(tables: dict[str, pd.DataFrame]) -> list[TableView]:
-    """The tables that a reader wants first: errors by training size, survival by temperature, error in MD."""
+    """The tables that a reader wants first: errors by training size, survival, error in MD, melting points."""
     views = []
     curves = tables.get("learning_curves")
     if curves is not None and len(curves):
@@ -151,7 +150,7 @@ def overview(tables: dict[str, pd.DataFrame]) -> list[TableView]:
     recheck = tables.get("recheck")
     if recheck is not None and len(recheck):
         views.append(recheck_overview(recheck))
-    return views
+    return views + melting_point_views.overview(tables)
 
 
 def error_overview(curves: pd.DataFrame, slopes: pd.DataFrame | None) -> list[TableView]:

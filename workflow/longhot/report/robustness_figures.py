@@ -14,7 +14,8 @@ import numpy as np
 from longhot.config import REFERENCE_MODEL
 from longhot.dynamics.statistics import kaplan_meier
 from longhot.dynamics.tables import ERROR, MD, STATIC, failed, read
-from longhot.report.style import COLOURS, DASHES, MARKERS, NEUTRAL, RC, label_decade, panel_blocks, save, shades
+from longhot.report.rows import models_of, rows_of, sizes_of
+from longhot.report.style import BELOW, COLOURS, DASHES, MARKERS, NEUTRAL, RC, label_decade, panel_blocks, save, shades
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,18 +23,6 @@ if TYPE_CHECKING:
 
 N_TIME_BINS = 10
 PERCENTILES = (5, 95)
-BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "fontsize": 7.5, "title_fontsize": 7.5, "ncols": 2}
-"""Place and size of a legend: below its panel, where it covers no data."""
-
-
-def models_of(table: pd.DataFrame) -> list[str]:
-    """The models of a table in its order, without the control."""
-    return [model for model in table["model"].unique() if model != REFERENCE_MODEL]
-
-
-def sizes_of(table: pd.DataFrame) -> list[int]:
-    """The training sizes of a table, ascending."""
-    return sorted(table["train_size"].unique())
 
 
 def places_of(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -45,13 +34,6 @@ def places_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 def title(place: dict[str, Any]) -> str:
     """Dataset and temperature as the head of a panel."""
     return f"{place['dataset']}, {place['temperature_K']:g} K"
-
-
-def rows_of(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
-    """The rows whose columns have the wanted values."""
-    for name, value in wanted.items():
-        table = table[table[name] == value]
-    return table
 
 
 def draw_errors(axes: Axes, robustness: pd.DataFrame, frames: pd.DataFrame, styles: dict[str, int]) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from longhot.dynamics.tables import ERROR, SPREAD, read
-from longhot.report.robustness_figures import BELOW, rows_of, sizes_of, title
-from longhot.report.style import COLOURS, NEUTRAL, RC, label_decade, panel_blocks, save, say, shades
+from longhot.report.robustness_figures import title
+from longhot.report.rows import rows_of, sizes_of
+from longhot.report.style import BELOW, COLOURS, NEUTRAL, RC, label_decade, notice, panel_blocks, save, shades
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +76,7 @@ def draw(recheck_path: str | Path, rank_agreement_path: str | Path, out: Sequenc
     agreement = rows_of(read(rank_agreement_path), over="frames")
     with plt.rc_context(RC):
         if frames.empty:
-            figure, axes = plt.subplots(figsize=(9.2, 1.2))
-            say(axes, "No model has a committee, which takes fits of two seeds or more: there is no spread to judge.")
+            figure = notice("No model has a committee, which takes fits of two seeds or more: no spread to judge.")
         else:
             groups = list(frames.groupby(["dataset", "temperature_K", "model"]))
             models = list(frames["model"].unique())

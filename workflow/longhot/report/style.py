@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,6 +34,10 @@ RC = {
 N_COLUMNS = 2
 """Of panels: with more, the text becomes too small for the width of the report."""
 PANEL_SIZE_INCHES = (4.6, 3.9)
+NOTE_WIDTH = 60
+"""Characters in a line of a text within a panel."""
+BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "fontsize": 7.5, "title_fontsize": 7.5, "ncols": 2}
+"""Place and size of a legend: below its panel, where it covers no data."""
 
 
 def shades(colour: str, n_sizes: int) -> list[tuple[float, ...]]:
@@ -64,7 +69,17 @@ def panel_blocks(n_panels: Sequence[int]) -> tuple[Figure, list[list[Axes]]]:
 def say(axes: Axes, text: str) -> None:
     """A panel that holds a sentence in place of what could not be drawn."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", wrap=True, color=NEUTRAL)
+    filled = textwrap.fill(text, NOTE_WIDTH)
+    axes.text(0.5, 0.5, filled, transform=axes.transAxes, ha="center", va="center", color=NEUTRAL)
+
+
+def notice(text: str) -> Figure:
+    """A figure that holds nothing but a sentence."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(PANEL_SIZE_INCHES[0] * N_COLUMNS, 1.2))
+    say(axes, text)
+    return figure
 
 
 def label_decade(axes: Axes, which: Literal["x", "y"] = "y") -> None:
@@ -76,6 +91,14 @@ def label_decade(axes: Axes, which: Literal["x", "y"] = "y") -> None:
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter("{x:g}")
     axes.tick_params(axis=which, which="minor", labelsize=8)
+
+
+def panel_pairs(n_pairs: int, otherwise: str) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+    """A figure of rows of two panels; one that says ``otherwise`` where there is no row."""
+    if not n_pairs:
+        return notice(otherwise), []
+    figure, (panels,) = panel_blocks([2 * n_pairs])
+    return figure, list(zip(panels[::2], panels[1::2], strict=True))
 
 
 def save(figure: Figure, paths: Sequence[str | Path]) -> None:

@@ -6,12 +6,13 @@ Each function takes tables as DataFrames, with the columns of the contracts, and
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from longhot.config import REFERENCE_MODEL
+from longhot.report.melting_point_verdict import melting_point
+from longhot.report.statements import Sentence, is_false, listed, number, place, signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,15 +27,6 @@ MOST_PAIRS = 4
 """Pairs of models or training sizes that a sentence names."""
 
 
-@dataclass(frozen=True)
-class Sentence:
-    """One statement of the verdict."""
-
-    topic: str
-    text: str
-    level: Literal["finding", "warning"] = "finding"
-
-
 def verdict(tables: dict[str, pd.DataFrame]) -> list[Sentence]:
     """All sentences that the tables at hand allow, in reading order.
 
@@ -47,7 +39,7 @@ def verdict(tables: dict[str, pd.DataFrame]) -> list[Sentence]:
         slopes = tables.get("learning_curve_slopes")
         for dataset, of_dataset in curves.groupby("dataset", sort=False):
             errors = mean_errors(of_dataset)
-            where = _where(curves, dataset)
+            where = place(curves, dataset)
             sentences += accuracy(errors, where)
             sentences += scaling(slopes, errors, str(dataset), where)
             sentences += ladder(errors, where, "correlation", "max_L")
@@ -58,23 +50,18 @@ def verdict(tables: dict[str, pd.DataFrame]) -> list[Sentence]:
     if robustness is not None and len(robustness):
         survival, tests, agreement = (tables[name] for name in ("survival", "survival_tests", "rank_agreement"))
         for dataset, of_dataset in robustness.groupby("dataset", sort=False):
-            where = _where(robustness, dataset)
+            where = place(robustness, dataset)
             sentences += control(of_dataset, where)
             sentences += stability(_of(survival, dataset), _of(tests, dataset), where)
             sentences += own_dynamics(of_dataset, where)
             sentences += static_order(_of(agreement, dataset), where)
             sentences += committee_spread(_of(agreement, dataset), where)
         sentences += failure_kinds(tables["stability"])
-    return sentences
+    return sentences + melting_point(tables)
 
 
 def _of(table: pd.DataFrame, dataset: object) -> pd.DataFrame:
     return table[table["dataset"] == dataset]
-
-
-def _where(table: pd.DataFrame, dataset: object) -> str:
-    """``On ethanol, `` where there are several datasets, else nothing."""
-    return f"On {dataset}: " if table["dataset"].nunique() > 1 else ""
 
 
 def main_test_set(names: list[str]) -> str:
@@ -102,26 +89,6 @@ def mean_errors(curves: pd.DataFrame) -> pd.DataFrame:
         max_L=("max_L", "first"),
         correlation=("correlation", "first"),
     ).reset_index()
-
-
-def is_false(value: object) -> bool:
-    """Whether a cell of a table says no; an empty cell does not."""
-    return str(value).strip().lower() in ("false", "0", "0.0", "no")
-
-
-def number(value: float) -> str:
-    """Three significant digits, without exponent."""
-    if not np.isfinite(value):
-        return "no number"
-    if value == 0:
-        return "0"
-    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
-    return f"{value:.{digits}f}"
-
-
-def listed(items: list[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
 
 
 def _main(errors: pd.DataFrame) -> pd.DataFrame:
@@ -185,12 +152,12 @@ def scaling(slopes: pd.DataFrame | None, errors: pd.DataFrame, dataset: str, whe
         row = mine.iloc[0]
         sentences.append(
             f"The force error of {row['model']} falls with the number N of training frames as N^s with "
-            f"s = {_signed(row['slope'])}{_interval(row)}."
+            f"s = {signed(row['slope'])}{_interval(row)}."
         )
     if len(ours) > 1:
         sentences.append(
-            f"Over all {len(ours)} learned models s runs from {_signed(ours['slope'].min())} to "
-            f"{_signed(ours['slope'].max())}."
+            f"Over all {len(ours)} learned models s runs from {signed(ours['slope'].min())} to "
+            f"{signed(ours['slope'].max())}."
         )
     found = [Sentence("Learning from data", where + " ".join(sentences))] if sentences else []
     idle = list(ours[ours["slope_ci_high"] >= 0]["model"])
@@ -200,14 +167,10 @@ def scaling(slopes: pd.DataFrame | None, errors: pd.DataFrame, dataset: str, whe
     return found
 
 
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
-
-
 def _interval(row: pd.Series) -> str:
     if not np.isfinite([row["slope_ci_low"], row["slope_ci_high"]]).all():
         return " (no interval)"
-    return f" (95 % interval {_signed(row['slope_ci_low'])} to {_signed(row['slope_ci_high'])})"
+    return f" (95 % interval {signed(row['slope_ci_low'])} to {signed(row['slope_ci_high'])})"
 
 
 def ladder(errors: pd.DataFrame, where: str, step: str, held: str) -> list[Sentence]:
@@ -486,9 +449,9 @@ def _ratio(row: pd.Series) -> str:
 
 def _tau(row: pd.Series) -> str:
     """Kendall's tau with what is known of its spread."""
-    text = f"τ = {_signed(row['kendall_tau'])}"
+    text = f"τ = {signed(row['kendall_tau'])}"
     if np.isfinite(row["ci_low"]):
-        text += f" [{_signed(row['ci_low'])}, {_signed(row['ci_high'])}]"
+        text += f" [{signed(row['ci_low'])}, {signed(row['ci_high'])}]"
     return text if np.isnan(row["p_value"]) else f"{text}, {p_text(row['p_value'])}"
 
 

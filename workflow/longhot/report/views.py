@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longhot.report.columns import Column, column
-from longhot.report.verdict import number
+from longhot.report.columns import COMPONENTS, METHODS, SCOPES, Column, column
+from longhot.report.statements import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,12 +21,30 @@ MOST_ROWS = 200
 LONG_TEXT = 40
 """Characters from which on a cell may be broken into lines."""
 
+WANTED = ("converged", "valid", "within 2 σ")
+"""Headings of truth values of which a no is marked."""
+IN_WORDS = ("outcome", "label", "chosen", "method", "part of the error", "scope")
+"""Headings of ids that are shown as words."""
+WORDS = METHODS | COMPONENTS | SCOPES
+NAMED_COLUMNS = ("order by", "and by", "quantity", "observable")
+"""Headings of cells that are themselves names of columns."""
+
 TABLES = {
     "learning_curve_slopes": "Slopes of the learning curves",
     "robustness": "Static error and MD error",
     "survival": "Survival of trajectories",
     "survival_tests": "Log-rank tests of survival",
     "rank_agreement": "Agreement of orders",
+    "melting_point_summary": "Melting point of each committee",
+    "melting_point_budget": "Error budget of the melting point",
+    "required_accuracy": "Force error that a precision asks for",
+    "calibration": "Calibration of the committees",
+    "melting_point": "Melting point of every member",
+    "delta_mu": "Chemical potential of the solid against the liquid",
+    "interfaces": "Every run with an interface",
+    "phases": "Every bulk run",
+    "observables": "Every average",
+    "reliability": "Observed and expected shares of errors",
     "learning_curves": "Every fit and test set",
     "stability": "Every trajectory",
     "recheck": "Every rechecked frame",
@@ -69,15 +87,14 @@ def cell(value: Any, heading: Column) -> Cell:
     if value is None or pd.isna(value):
         return Cell("–", "", heading.empty, "empty")
     if type(value).__name__ in ("bool", "bool_"):
-        return Cell(
-            "yes" if value else "no", str(value), style="flagged" if heading.label == "converged" and not value else ""
-        )
+        is_bad = heading.label in WANTED and not value
+        return Cell("yes" if value else "no", str(value), style="flagged" if is_bad else "")
     if isinstance(value, str):
-        text = value.replace("_", " ") if heading.label in ("outcome", "label", "chosen") else value
-        text = _in_words(column(value)) if heading.label in ("order by", "and by") else text
+        text = WORDS.get(value, value.replace("_", " ")) if heading.label in IN_WORDS else value
+        text = _in_words(column(value)) if heading.label in NAMED_COLUMNS else text
         return Cell(text, value, style="long" if len(text) > LONG_TEXT else "")
     whole = isinstance(value, numbers.Integral) or (heading.whole and float(value).is_integer())
-    text = f"{value:.0f}" if whole else number(float(value))
+    text = f"{value:.0f}" if whole else number(float(value), heading.digits)
     return Cell(text.replace("-", "\u2212"), repr(float(value)), style="number")
 
 

@@ -1,0 +1,214 @@
+"""Phases and interfaces in LAMMPS: constant pressure or enthalpy, pinned or free, in segments.
+
+A run is cut into segments. Each begins with a fresh LAMMPS that reads what the one before left (positions, velocities,
+cell and barostat), with random numbers of its own, whether or not the run was killed in between; so a killed run goes
+on and leaves what an unbroken one leaves. The thermostat is Langevin's, which reaches every vibration of a crystal; a
+global one leaves the slow ones as they happened to start. The barostat is Martyna, Tobias and Klein's. Pinning is
+LAMMPS's `fix rhok` (Pedersen et al., Phys. Rev. B 88, 094101 (2013)), whose order parameter is that of
+``longhot.dynamics.pinned``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from longhot.dynamics.pinned import order_parameter
+from longhot.dynamics.samples import Samples, Settings, joined, load
+from longhot.files import write_json
+from longhot.references import lammps as reference_method
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+logger = logging.getLogger(__name__)
+
+SEGMENT_STEPS = 20_000
+THERMOSTAT_PS, BAROSTAT_PS = 2.0, 2.0
+"""Relaxation times: far longer than a vibration of neighbours (0.2 ps in mW), so that diffusion is hardly slowed, and
+far shorter than a run."""
+BAROSTATS = {"isotropic": "iso", "independent": "aniso", "z": "z"}
+"""LAMMPS's words."""
+WORK_SUFFIX = ".partial"
+"""Ending of the folder that holds the segments of a run that is not done."""
+
+
+def run(atoms: Atoms, config: reference_method.Config, settings: Settings, out: Path) -> None:
+    """Run, or go on with a run that was killed; leave the samples in ``out``.
+
+    What LAMMPS cannot go on with (an atom that is lost, say) ends the run; the samples before it are kept, with the
+    cause.
+
+    Args:
+        atoms: the start; its masses count.
+        config: the potential.
+        settings: what to run.
+        out: npz file of ``Samples``.
+
+    Raises:
+        InputError: LAMMPS or its MPI library is missing, or the potential does not know an element.
+    """
+    library = reference_method.new_library()
+    work = out.with_suffix(WORK_SUFFIX)
+    _claim(work, atoms, config, settings)
+    steps_left = settings.steps(settings.duration_ps)
+    parts: list[Samples] = []
+    started = time.perf_counter()
+    while steps_left > 0 and not (parts and parts[-1].failure):
+        n_steps = min(SEGMENT_STEPS, steps_left)
+        path = work / f"{len(parts):05d}.npz"
+        if not path.exists():
+            _segment(library, atoms, config, settings, n_steps, sum(len(part.time_ps) for part in parts), path)
+        parts.append(load(path))
+        steps_left -= n_steps
+        _log(parts[-1], settings, steps_left, time.perf_counter() - started)
+    library.close()
+    joined(parts).save(out)
+    shutil.rmtree(work)
+
+
+def _claim(work: Path, atoms: Atoms, config: reference_method.Config, settings: Settings) -> None:
+    """Empty the folder of segments where those in it are of another run."""
+    digest = hashlib.sha256(json.dumps([asdict(settings), config.model_dump(mode="json")], sort_keys=True).encode())
+    for values in (atoms.numbers, atoms.get_masses(), atoms.positions, atoms.cell.array):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    stamp = work / "run.json"
+    if stamp.exists() and json.loads(stamp.read_text(encoding="utf-8"))["digest"] == digest.hexdigest():
+        logger.info("going on with the segments in %s", work)
+        return
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    write_json(stamp, {"digest": digest.hexdigest()})
+
+
+def _segment(
+    library: Any,
+    atoms: Atoms,
+    config: reference_method.Config,
+    settings: Settings,
+    n_steps: int,
+    n_before: int,
+    path: Path,
+) -> None:
+    """One segment: its samples in ``path``, and beside it the state that the next begins with."""
+    library.command("clear")
+    number = int(path.stem)
+    taken: list[tuple[float, float, np.ndarray, float]] = []
+    frames: list[np.ndarray] = []
+    per_sample, per_frame = settings.steps(settings.sample_interval_ps), settings.steps(settings.frame_interval_ps)
+    samples_per_frame = max(1, round(per_frame / per_sample))
+    failure = ""
+    try:
+        if number == 0:
+            reference_method.set_up(library, config, atoms)
+            _prepare(library, settings)
+        else:
+            library.commands_list(
+                [reference_method.HEADER[2], f"read_restart {path.with_name(f'{number - 1:05d}.restart')}"]
+            )
+            library.commands_list(reference_method.pair_commands(config))
+        library.commands_list(_integrator(settings, number))
+        for index in range(max(1, n_steps // per_sample)):
+            library.command(f"run {per_sample} pre {'no' if index else 'yes'} post no")
+            taken.append(_sample(library, settings))
+            if (n_before + index + 1) % samples_per_frame == 0:
+                frames.append(np.ctypeslib.as_array(library.gather_atoms("x", 1, 3)).reshape(-1, 3).copy())
+        library.command(f"write_restart {path.with_suffix('.restart')}")
+    except Exception as error:  # the library raises nothing narrower
+        failure = " ".join(str(error).split())
+        logger.warning("LAMMPS ended the run: %s", failure)
+    numbers = n_before + 1 + np.arange(len(taken))
+    energy, temperature, cell, order = (
+        (np.array(column) for column in zip(*taken, strict=True)) if taken else _nothing()
+    )
+    Samples(
+        time_ps=numbers * per_sample * settings.time_step_fs / 1000,
+        energy_eV=energy,
+        temperature_K=temperature,
+        cell_A=cell,
+        order_parameter=order,
+        frame_sample=np.flatnonzero(numbers % samples_per_frame == 0)[: len(frames)],
+        positions_A=np.array(frames).reshape(-1, len(atoms), 3),
+        numbers=atoms.numbers,
+        masses_amu=atoms.get_masses(),
+        failure=failure,
+    ).save(path)
+
+
+def _nothing() -> tuple[np.ndarray, ...]:
+    return np.zeros(0), np.zeros(0), np.zeros((0, 3, 3)), np.zeros(0)
+
+
+def _sample(library: Any, settings: Settings) -> tuple[float, float, np.ndarray, float]:
+    """Energy, temperature, cell and order parameter of the present step."""
+    low, high, xy, yz, xz, *_ = library.extract_box()
+    x, y, z = np.subtract(high, low)
+    cell_A = np.array([[x, 0.0, 0.0], [xy, y, 0.0], [xz, yz, z]])
+    positions_A = library.numpy.extract_atom("x")[: library.get_natoms()]
+    order = float(order_parameter(positions_A, cell_A, settings.k_indices))
+    return library.get_thermo("pe"), library.get_thermo("temp"), cell_A, order
+
+
+def _prepare(library: Any, settings: Settings) -> None:
+    """Velocities, and the melting of what shall be molten."""
+    seed, hot = settings.seed + 1, settings.melt_temperature_K
+    common = [
+        f"timestep {settings.time_step_fs / 1000:.10g}",
+        "thermo_style custom step pe temp",
+        "thermo_modify norm no",
+    ]
+    library.commands_list(common)
+    if settings.melt != "nothing":
+        low, high, *_ = library.extract_box()
+        middle = 0.5 * (low[2] + high[2])
+        region = f"block INF INF INF INF {middle if settings.melt == 'half' else 'INF'} INF"
+        library.commands_list(
+            [
+                f"region molten {region}",
+                "group molten region molten",
+                f"velocity molten create {hot} {seed} mom yes",
+                "fix molten molten nve",
+                f"fix hot molten langevin {hot} {hot} 0.1 {seed}",
+                f"run {settings.steps(settings.melt_ps)} post no",
+                "unfix molten",
+                "unfix hot",
+            ]
+        )
+    library.command(f"velocity all create {settings.temperature_K} {seed + 1} mom yes rot no")
+
+
+def _integrator(settings: Settings, segment: int) -> list[str]:
+    """Commands for the ensemble; the barostat's name is that in the restart file, which holds its state."""
+    pressure = f"{settings.pressure_bar} {settings.pressure_bar} {BAROSTAT_PS}"
+    commands = [
+        f"timestep {settings.time_step_fs / 1000:.10g}",
+        "thermo_style custom step pe temp",
+        "thermo_modify norm no",
+        f"fix barostat all nph {BAROSTATS[settings.barostat]} {pressure}",
+    ]
+    if settings.thermostat:
+        temperature = f"{settings.temperature_K} {settings.temperature_K} {THERMOSTAT_PS}"
+        commands.append(f"fix thermostat all langevin {temperature} {settings.seed * 100_003 + segment + 3} zero yes")
+    if settings.pin is not None:
+        n_x, n_y, n_z = settings.k_indices
+        commands.append(f"fix pin all rhok {n_x} {n_y} {n_z} {settings.pin.kappa_eV:.10g} {settings.pin.anchor:.10g}")
+    return commands
+
+
+def _log(part: Samples, settings: Settings, steps_left: int, wall_s: float) -> None:
+    if not len(part.time_ps):
+        return
+    done = settings.steps(settings.duration_ps) - steps_left
+    logger.info(
+        "%.0f of %.0f ps: %.1f K, %.1f A^3, order parameter %.2f, %.0f s left",
+        *(part.time_ps[-1], settings.duration_ps, part.temperature_K.mean(), part.volume_A3.mean()),
+        *(part.order_parameter.mean(), wall_s / done * steps_left),
+    )

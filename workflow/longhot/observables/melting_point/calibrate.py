@@ -1,0 +1,84 @@
+"""Calibration of a committee on held-out frames, and on frames that the sampler visited."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from longhot import frames as fr
+from longhot import references
+from longhot.dynamics.samples import Samples
+from longhot.files import write_json
+from longhot.observables.melting_point.members import frames_of
+from longhot.uncertainty.calibration import CommitteePrediction, calibration_rows
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from longhot.block import Block
+    from longhot.potential import Potential
+
+logger = logging.getLogger(__name__)
+
+
+def calibrate(
+    members: Sequence[Potential], test: Sequence[Atoms], visited: Sequence[Atoms], reference: Block | None, out: Path
+) -> None:
+    """Write rows of calibration.csv and reliability.csv, and the members' force errors, as JSON.
+
+    Args:
+        members: the committee.
+        test: labelled frames that no fit has seen, neither to learn from nor to pick its weights.
+        visited: frames of the sampler, without labels.
+        reference: the method that labels them; without one there is no scope md.
+        out: JSON file.
+    """
+    labelled = _labelled(visited, reference)
+    holdout = predict(members, test)
+    md = predict(members, labelled) if labelled else None
+    calibration, reliability = calibration_rows(holdout, md)
+    maes = [1e3 * _force_mae(holdout, member) for member in range(len(members))]
+    rows = [[_without_nan(row) for row in table] for table in (calibration, reliability)]
+    write_json(out, {"calibration": rows[0], "reliability": rows[1], "force_mae_meV_per_A": maes})
+    logger.info("force MAE of the members on %d held-out frames: %s meV/A", len(test), np.round(maes, 1).tolist())
+
+
+def visited_frames(runs: Sequence[Samples], n_frames: int) -> list[Atoms]:
+    """Frames spread evenly over all runs and their lengths."""
+    pool = [frame for run in runs for frame in frames_of(run)]
+    return [pool[one] for one in np.unique(np.linspace(0, len(pool) - 1, n_frames).round().astype(int))] if pool else []
+
+
+def _labelled(frames: Sequence[Atoms], reference: Block | None) -> list[Atoms]:
+    if reference is None:
+        return []
+    labels = references.label(frames, reference)
+    return [
+        fr.labelled(frame, label.energy_eV, label.forces_eV_per_A)
+        for frame, label in zip(frames, labels, strict=True)
+        if label.status == "ok"
+    ]
+
+
+def predict(members: Sequence[Potential], labelled: Sequence[Atoms]) -> CommitteePrediction:
+    """What the members say of labelled frames."""
+    labels = [member.predict(labelled) for member in members]
+    return CommitteePrediction(
+        energies_eV=np.array([[one.energy_eV for one in own] for own in labels]),
+        reference_energies_eV=fr.energies(labelled),
+        forces_eV_per_A=[np.array([one.forces_eV_per_A for one in frame]) for frame in zip(*labels, strict=True)],
+        reference_forces_eV_per_A=fr.forces(labelled),
+    )
+
+
+def _force_mae(prediction: CommitteePrediction, member: int) -> float:
+    pairs = zip(prediction.forces_eV_per_A, prediction.reference_forces_eV_per_A, strict=True)
+    return float(np.mean(np.concatenate([np.abs(forces[member] - truth).ravel() for forces, truth in pairs])))
+
+
+def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()}

@@ -1,0 +1,219 @@
+"""Staged integration between sampler and member, for members that reweighting cannot reach.
+
+At one temperature both phases run under (1 - lambda) V_0 + lambda V_k for a few lambda; MBAR over these windows and the
+sampler's own frames gives G_k - G_0. The window of the member itself gives its enthalpies too, and with them the slope
+of the correction: d(c/T)/dT = -(delta h_k - delta h_0)/T^2.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import units
+
+from longhot.config import MeltingPoint, Staging
+from longhot.dynamics import engine_runs
+from longhot.dynamics.mixed import MixedPotential
+from longhot.dynamics.samples import Samples, Settings, load
+from longhot.files import read_json, sha256, write_json
+from longhot.observables.melting_point.members import Correction, correction, energies_eV, frames_of, state_name
+from longhot.observables.melting_point.phases import Phase
+from longhot.observables.melting_point.result import SamplerFiles, analyse
+from longhot.observables.melting_point.sampler import potential_of
+from longhot.uncertainty.reweighting import StagedFreeEnergy, decorrelate, staged_free_energy
+
+if TYPE_CHECKING:
+    from longhot.block import Block
+    from longhot.potential import Potential
+
+logger = logging.getLogger(__name__)
+
+
+def integrate(
+    question: MeltingPoint,
+    files: SamplerFiles,
+    reference: Block | None,
+    sampler_folders: Sequence[Path],
+    member_folders: Sequence[Path],
+    energies_path: Path,
+    device: str,
+    code: str,
+    out: Path,
+) -> None:
+    """Find the members that reweighting cannot reach at the temperature nearest to the melting point, and stage them.
+
+    Args:
+        question: all settings.
+        files: the sampler's runs.
+        reference: block of the reference method.
+        sampler_folders: fits whose mean samples; none where the reference does.
+        member_folders: fits of the members, in the order of the seeds.
+        energies_path: what ``longhot.observables.melting_point.members.write_energies`` wrote.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        code: digest of the code that runs.
+        out: JSON file of corrections, an empty list where reweighting reaches all.
+    """
+    result = analyse(question, files)
+    with np.load(energies_path, allow_pickle=False) as stored:
+        energies = dict(stored)
+    solid, liquid = (result.phase(name, result.nearest_K()) for name in ("solid", "liquid"))
+    wanted = {}
+    for place, seed in enumerate(question.seeds):
+        own, other = (energies[state_name(one.phase, one.temperature_K)][place] for one in (solid, liquid))
+        if not correction(seed, solid, liquid, own, other).valid:
+            wanted[seed] = member_folders[place]
+    logger.info("%d of %d members need stages at %g K", len(wanted), len(question.seeds), result.nearest_K())
+    if not wanted or not (solid.valid and liquid.valid):
+        write([], out)
+        return
+    weights = [
+        sha256(path) for folder in [*wanted.values(), *sampler_folders] for path in sorted(folder.glob("model.*"))
+    ]
+    found = stages(
+        question,
+        potential_of(reference, sampler_folders, device),
+        {seed: potential_of(None, [folder], device) for seed, folder in wanted.items()},
+        solid,
+        liquid,
+        folder=out.parent / "stages",
+        identity=f"{weights} {code}",
+    )
+    write(found, out)
+
+
+def stages(
+    question: MeltingPoint,
+    sampler: Potential,
+    members: dict[int, Potential],
+    solid: Phase,
+    liquid: Phase,
+    folder: Path,
+    identity: str,
+) -> list[Correction]:
+    """Corrections of some members at the temperature of the given phases.
+
+    Args:
+        question: all settings.
+        sampler: what sampled ``solid`` and ``liquid``.
+        members: by seed.
+        solid: the sampler's run.
+        liquid: the sampler's run at the same temperature.
+        folder: for the windows; those that are there are not run again.
+        identity: digest of the members and of the code.
+    """
+    found = []
+    for number, (seed, member) in enumerate(members.items(), start=1):
+        logger.info("member %d, %d of %d", seed, number, len(members))
+        parts = [_phase(question, sampler, member, one, folder / f"seed{seed}", identity) for one in (solid, liquid)]
+        found.append(_correction(seed, solid.temperature_K, parts, solid.n_molecules))
+    return found
+
+
+def _phase(
+    question: MeltingPoint, sampler: Potential, member: Potential, one: Phase, folder: Path, identity: str
+) -> tuple[StagedFreeEnergy, float]:
+    """G_k - G_0 of one phase in kT, and h_k - h_0 in eV of the cell."""
+    block = question.staging
+    assert block is not None
+    runs = [one.samples]
+    for weight in block.lambdas:
+        path = folder / f"{one.phase}-lambda{weight:g}.npz"
+        if not path.exists():
+            potential = member if weight == 1 else MixedPotential([sampler, member], [1 - weight, weight])
+            start = frames_of(one.samples)[-1]
+            start.set_masses(one.samples.masses_amu)
+            engine_runs.run(start, potential, _settings(question, block, one), path, identity)
+        runs.append(load(path).after(block.equilibration_ps))
+    if any(run.failure or not len(run.frame_sample) for run in runs):
+        reason = next((run.failure for run in runs if run.failure), "a window is shorter than its equilibration")
+        return StagedFreeEnergy(np.nan, np.nan, np.nan, False, reason), np.nan
+    return between(runs, [0.0, *block.lambdas], sampler, member, one.temperature_K)
+
+
+def _settings(question: MeltingPoint, block: Staging, one: Phase) -> Settings:
+    return Settings(
+        temperature_K=one.temperature_K,
+        duration_ps=block.equilibration_ps + block.duration_ps,
+        time_step_fs=question.time_step_fs,
+        sample_interval_ps=block.frame_interval_ps,
+        frame_interval_ps=block.frame_interval_ps,
+        pressure_bar=question.pressure_bar,
+        barostat="independent" if one.phase == "solid" else "isotropic",
+        k_indices=(2 * question.bulk.repeats[0], 0, 0),
+        seed=question.seed,
+    )
+
+
+def between(
+    runs: Sequence[Samples], lambdas: Sequence[float], sampler: Potential, member: Potential, temperature_K: float
+) -> tuple[StagedFreeEnergy, float]:
+    """G_k - G_0 in kT over windows, and the mean V_k of the member's window less the mean V_0 of the sampler's, in eV.
+
+    Args:
+        runs: equilibrated samples of each window, the sampler's first.
+        lambdas: weights of the member, from 0 to 1.
+        sampler: V_0.
+        member: V_k.
+        temperature_K: of all windows.
+    """
+    energies = [_both(run, sampler if number else None, member) for number, run in enumerate(runs)]
+    independent = [one[:, decorrelate(one[1] - one[0]).indices] for one in energies]
+    first, last = np.concatenate(independent, axis=1)  # V_0 and V_k of all frames
+    reduced = np.array([(1 - weight) * first + weight * last for weight in lambdas]) / (units.kB * temperature_K)
+    found = staged_free_energy(reduced, np.array([one.shape[1] for one in independent]))
+    return found, float(energies[-1][1].mean() - energies[0][0].mean())
+
+
+def _both(run: Samples, sampler: Potential | None, member: Potential) -> np.ndarray:
+    """V_0 and V_k of each frame, shape (2, n_frames); the sampler's own run knows its V_0."""
+    own = run.energy_eV[run.frame_sample] if sampler is None else energies_eV(sampler, run)
+    return np.array([own, energies_eV(member, run)])
+
+
+def _correction(
+    seed: int, temperature_K: float, parts: Sequence[tuple[StagedFreeEnergy, float]], n_molecules: int
+) -> Correction:
+    (solid, solid_enthalpy_eV), (liquid, liquid_enthalpy_eV) = parts
+    to_meV = 1e3 * units.kB * temperature_K / n_molecules
+    value = to_meV * (solid.difference_kT - liquid.difference_kT)
+    enthalpy = 1e3 * (solid_enthalpy_eV - liquid_enthalpy_eV) / n_molecules
+    reasons = [f"{name}: {one.reason}" for name, one in (("solid", solid), ("liquid", liquid)) if not one.valid]
+    return Correction(
+        seed,
+        temperature_K,
+        value,
+        to_meV * float(np.hypot(solid.error_kT, liquid.error_kT)),
+        "staged",
+        np.nan,
+        np.nan,
+        not reasons,
+        "; ".join(reasons),
+        (value - enthalpy) / temperature_K,
+    )
+
+
+def write(corrections: Sequence[Correction], out: Path) -> None:
+    """Write corrections as JSON; a number that is none becomes null."""
+    plain = [
+        {
+            key: None if isinstance(value, float) and not np.isfinite(value) else value
+            for key, value in asdict(one).items()
+        }
+        for one in corrections
+    ]
+    write_json(out, plain)
+
+
+def read(path: Path) -> list[Correction]:
+    """Read what ``write`` wrote."""
+    return [_from_plain(row) for row in read_json(path)]
+
+
+def _from_plain(row: dict[str, Any]) -> Correction:
+    numbers = ("value_meV", "error_meV", "ess_solid", "ess_liquid")
+    return Correction(**{key: np.nan if value is None and key in numbers else value for key, value in row.items()})

@@ -1,0 +1,235 @@
+rule bulk:
+    input:
+        models=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
+    output:
+        plan.BULK,
+    log:
+        "results/{study}/logs/bulk/{sampler}/{phase}-T{temperature}.log",
+    benchmark:
+        "results/{study}/benchmarks/bulk/{sampler}/{phase}-T{temperature}.tsv"
+    conda:
+        "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        conditions=plan.conditions(STUDY),
+        block=plan.melting_point_block(STUDY, "bulk"),
+        reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
+        device=STUDY.study.device,
+        code=lambda wildcards: code_digest("bulk", *plan.sampler_plugins(STUDY, wildcards.sampler)),
+    script:
+        "../scripts/bulk.py"
+
+
+rule interface:
+    input:
+        models=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
+    output:
+        solid=plan.INTERFACE + "/solid.npz",
+        liquid=plan.INTERFACE + "/liquid.npz",
+        pinned=plan.INTERFACE + "/pinned.npz",
+    log:
+        "results/{study}/logs/interface/{sampler}/{cell}-T{temperature}.log",
+    benchmark:
+        "results/{study}/benchmarks/interface/{sampler}/{cell}-T{temperature}.tsv"
+    # Among the longest jobs, so it starts early.
+    priority: 5
+    conda:
+        "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        conditions=plan.conditions(STUDY),
+        block=plan.melting_point_block(STUDY, "pinning"),
+        reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
+        device=STUDY.study.device,
+        code=lambda wildcards: code_digest("interface", *plan.sampler_plugins(STUDY, wildcards.sampler)),
+    script:
+        "../scripts/interface.py"
+
+
+rule coexistence:
+    input:
+        pinned=lambda wildcards: plan.pinned_paths(STUDY, wildcards.sampler)[0],
+        models=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
+    output:
+        plan.COEXISTENCE,
+    log:
+        "results/{study}/logs/coexistence/{sampler}.log",
+    benchmark:
+        "results/{study}/benchmarks/coexistence/{sampler}.tsv"
+    conda:
+        "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        conditions=plan.conditions(STUDY),
+        block=plan.melting_point_block(STUDY, "coexistence"),
+        pinned=lambda wildcards: plan.interface_folders(STUDY, wildcards.sampler)[0],
+        reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
+        device=STUDY.study.device,
+        code=lambda wildcards: code_digest("coexistence", *plan.sampler_plugins(STUDY, wildcards.sampler)),
+    script:
+        "../scripts/coexistence.py"
+
+
+rule member_energies:
+    input:
+        bulk=lambda wildcards: plan.bulk_paths(STUDY, wildcards.sampler),
+        models=lambda wildcards: plan.member_fits(STUDY, wildcards.model, wildcards.size),
+    output:
+        plan.COMMITTEE + "/energies.npz",
+    log:
+        "results/{study}/logs/member_energies/{sampler}/{model}/n{size}.log",
+    benchmark:
+        "results/{study}/benchmarks/member_energies/{sampler}/{model}/n{size}.tsv"
+    conda:
+        "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=720,
+    params:
+        states=lambda wildcards: plan.sampler_files(STUDY, wildcards.sampler)["bulk"],
+        equilibration_ps=STUDY.melting_point.bulk.equilibration_ps if STUDY.melting_point else 0,
+        device=STUDY.study.device,
+        code=code_digest("member_energies", *plan.committee_plugins(STUDY)),
+    script:
+        "../scripts/member_energies.py"
+
+
+rule staged:
+    input:
+        bulk=lambda wildcards: plan.bulk_paths(STUDY, wildcards.sampler),
+        pinned=lambda wildcards: plan.pinned_paths(STUDY, wildcards.sampler),
+        energies=rules.member_energies.output[0],
+        models=lambda wildcards: plan.member_fits(STUDY, wildcards.model, wildcards.size),
+        sampler=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
+    output:
+        plan.COMMITTEE + "/staged.json",
+    log:
+        "results/{study}/logs/staged/{sampler}/{model}/n{size}.log",
+    benchmark:
+        "results/{study}/benchmarks/staged/{sampler}/{model}/n{size}.tsv"
+    conda:
+        "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        question=plan.melting_point_block(STUDY),
+        reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
+        files=lambda wildcards: plan.sampler_files(STUDY, wildcards.sampler),
+        device=STUDY.study.device,
+        code=code_digest("staged", *plan.committee_plugins(STUDY)),
+    script:
+        "../scripts/staged.py"
+
+
+rule calibrate:
+    input:
+        bulk=lambda wildcards: plan.bulk_paths(STUDY, wildcards.sampler),
+        models=lambda wildcards: plan.member_fits(STUDY, wildcards.model, wildcards.size),
+        test=lambda wildcards: plan.melting_point_test(STUDY),
+    output:
+        plan.COMMITTEE + "/calibration.json",
+    log:
+        "results/{study}/logs/calibrate/{sampler}/{model}/n{size}.log",
+    benchmark:
+        "results/{study}/benchmarks/calibrate/{sampler}/{model}/n{size}.tsv"
+    conda:
+        "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
+        n_frames=STUDY.melting_point.n_md_calibration if STUDY.melting_point else 0,
+        equilibration_ps=STUDY.melting_point.bulk.equilibration_ps if STUDY.melting_point else 0,
+        device=STUDY.study.device,
+        code=code_digest("calibrate", *plan.committee_plugins(STUDY)),
+    script:
+        "../scripts/calibrate.py"
+
+
+rule melting_point_tables:
+    input:
+        plan.sampler_paths(STUDY),
+        plan.committee_paths(STUDY),
+    output:
+        **plan.tables_of("melting_point"),
+    log:
+        "results/{study}/logs/melting_point_tables.log",
+    benchmark:
+        "results/{study}/benchmarks/melting_point_tables.tsv"
+    conda:
+        "../../envs/mace.yaml"
+    params:
+        question=plan.melting_point_block(STUDY),
+        samplers={name: plan.sampler_files(STUDY, name) for name in plan.samplers(STUDY)},
+        committees=plan.committee_files(STUDY),
+        code=code_digest("melting_point_tables"),
+    script:
+        "../scripts/melting_point_tables.py"
+
+
+rule melting_point_figures:
+    input:
+        **{
+            name: "results/{study}/tables/" + f"{name}.csv"
+            for name in (
+                "delta_mu",
+                "melting_point",
+                "melting_point_summary",
+                "required_accuracy",
+                "reliability",
+                "calibration",
+                "observables",
+            )
+        },
+    output:
+        melting_point=report(
+            "results/{study}/figures/melting_point.svg",
+            caption="../report/melting_point.rst",
+            category="Melting point",
+            labels={"figure": "chemical potentials and melting points"},
+        ),
+        melting_point_png="results/{study}/figures/melting_point.png",
+        melting_point_by_size=report(
+            "results/{study}/figures/melting_point_by_size.svg",
+            caption="../report/melting_point_by_size.rst",
+            category="Melting point",
+            labels={"figure": "error against training size and force error"},
+        ),
+        melting_point_by_size_png="results/{study}/figures/melting_point_by_size.png",
+        reliability=report(
+            "results/{study}/figures/reliability.svg",
+            caption="../report/reliability.rst",
+            category="Melting point",
+            labels={"figure": "calibration of the committee"},
+        ),
+        reliability_png="results/{study}/figures/reliability.png",
+        rdf=report(
+            "results/{study}/figures/rdf.svg",
+            caption="../report/rdf.rst",
+            category="Melting point",
+            labels={"figure": "radial distribution of the liquid"},
+        ),
+        rdf_png="results/{study}/figures/rdf.png",
+    log:
+        "results/{study}/logs/melting_point_figures.log",
+    benchmark:
+        "results/{study}/benchmarks/melting_point_figures.tsv"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        code=code_digest("melting_point_figures"),
+    script:
+        "../scripts/melting_point_figures.py"
+
+
+rule melting_point:
+    input:
+        plan.figure_paths(STUDY, "melting_point"),
