@@ -216,4 +216,5 @@ def read(path: Path) -> list[Correction]:
 
 def _from_plain(row: dict[str, Any]) -> Correction:
     numbers = ("value_meV", "error_meV", "ess_solid", "ess_liquid")
-    return Correction(**{key: np.nan if value is None and key in numbers else value for key, value in row.items()})
+    filled: dict[str, Any] = {name: np.nan for name in numbers if row[name] is None}
+    return Correction(**{**row, **filled})
