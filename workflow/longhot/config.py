@@ -178,6 +178,13 @@ class Pinning(Block):
     phase_ps: PositiveFloat = Field(100.0, description="Length of the runs of each whole phase in the same cell.")
 
 
+class MemberPinning(Pinning):
+    """Members that run a pinned interface of their own, as a check of what reweighting says of them."""
+
+    train_sizes: list[PositiveInt] = Field(min_length=1, description="A part of melting_point's.")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="A part of melting_point's.")
+
+
 class Coexistence(Block):
     """Ice and liquid side by side at constant enthalpy: the temperature goes to the melting point by itself."""
 
@@ -237,9 +244,7 @@ class MeltingPoint(Conditions):
     n_md_calibration: PositiveInt = Field(
         40, description="Frames of the bulk runs on which the calibration is checked."
     )
-    member_pinning: list[Annotated[int, Field(ge=0)]] = Field(
-        [], description="Seeds of members that also run their own pinned interface, as a check of the reweighting."
-    )
+    member_pinning: MemberPinning | None = Field(None, description="A check of the reweighting; absent: none.")
 
 
 class Study(Block):
@@ -297,13 +302,17 @@ class Study(Block):
                 f"melting_point.sampler: datasets.{question.dataset} names no reference that could sample, "
                 "add it or set sampler to committee"
             )
-        unknown = set(question.member_pinning) - set(question.seeds)
-        if unknown:
-            raise ValueError(f"melting_point.member_pinning: {sorted(unknown)} not in melting_point.seeds")
+        own = question.member_pinning
+        for key in ("train_sizes", "seeds"):
+            unknown = set(getattr(own, key, [])) - set(getattr(question, key))
+            if unknown:
+                raise ValueError(f"melting_point.member_pinning.{key}: {sorted(unknown)} not in melting_point.{key}")
         for model in self._pick("models", question.models, "melting_point.models"):
             r_max_A = getattr(self.variants()[model], "r_max_A", 0.0)
             for where, repeats in [("bulk.repeats", question.bulk.repeats)] + [
-                ("pinning.cells", cell) for cell in question.pinning.cells
+                (f"{name}.cells", cell)
+                for name, block in (("pinning", question.pinning), ("member_pinning", own))
+                for cell in (block.cells if block else [])
             ]:
                 shortest_A = min(n * edge for n, edge in zip(repeats, ICE_CELL_A, strict=True))
                 if shortest_A < 2 * r_max_A:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from longhot.config import REFERENCE_MODEL, Conditions, MeltingPoint, Question, Study
+from longhot.config import REFERENCE_MODEL, Conditions, MeltingPoint, Pinning, Question, Study
 
 FIT = "results/{study}/models/{dataset}/{model}/n{size}/seed{seed}"
 PREDICTION = "results/{study}/predictions/{dataset}/{model}/n{size}/seed{seed}.npz"
@@ -336,16 +336,34 @@ def bulk_jobs(study: Study, sampler: str) -> list[dict[str, Any]]:
     ]
 
 
+def pinning(study: Study, sampler: str) -> Pinning:
+    """Settings of the pinned runs of a sampler, or of a member that runs its own."""
+    question = study.melting_point
+    assert question is not None
+    return question.pinning if sampler in samplers(study) else question.member_pinning or question.pinning
+
+
+def pinning_block(study: Study, sampler: str) -> dict[str, Any]:
+    """The same as plain data, without what only decides which jobs there are."""
+    return pinning(study, sampler).model_dump(mode="json", include=set(Pinning.model_fields))
+
+
 def interface_jobs(study: Study, sampler: str) -> list[dict[str, Any]]:
     """Wildcards of the pinned runs of a sampler."""
-    question = study.melting_point
-    if question is None:
-        return []
+    block = pinning(study, sampler)
     return [
         {"study": study.study.name, "sampler": sampler, "cell": cell_name(cell), "temperature": f"{temperature_K:g}"}
-        for cell in question.pinning.cells
-        for temperature_K in question.pinning.temperatures_K
+        for cell in block.cells
+        for temperature_K in block.temperatures_K
     ]
+
+
+def member_samplers(study: Study, committee: dict[str, Any]) -> dict[int, str]:
+    """Names of the members of a committee that run a pinned interface of their own, by seed."""
+    own = study.melting_point.member_pinning if study.melting_point else None
+    if own is None or committee["size"] not in own.train_sizes:
+        return {}
+    return {seed: member_sampler(committee, seed) for seed in own.seeds}
 
 
 def cell_name(repeats: Sequence[int]) -> str:
@@ -382,8 +400,8 @@ def committee_paths(study: Study) -> list[str]:
         return []
     names = ["energies.npz", "calibration.json", *(["staged.json"] if question.staging else [])]
     found = [COMMITTEE.format(**job) + f"/{name}" for job in committees(study) for name in names]
-    for job, seed in itertools.product(committees(study), question.member_pinning):
-        found += pinned_paths(study, member_sampler(job, seed))
+    for job in committees(study):
+        found += [path for sampler in member_samplers(study, job).values() for path in pinned_paths(study, sampler)]
     return found
 
 
@@ -438,7 +456,7 @@ def committee_files(study: Study) -> list[dict[str, Any]]:
             "folder": COMMITTEE.format(**job),
             "staged": question.staging is not None,
             "own_pinning": [
-                (seed, interface_folders(study, member_sampler(job, seed))) for seed in question.member_pinning
+                (seed, interface_folders(study, sampler)) for seed, sampler in member_samplers(study, job).items()
             ],
         }
         for job in committees(study)

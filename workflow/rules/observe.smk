@@ -42,7 +42,7 @@ rule interface:
         runtime=1440,
     params:
         conditions=plan.conditions(STUDY),
-        block=plan.melting_point_block(STUDY, "pinning"),
+        block=lambda wildcards: plan.pinning_block(STUDY, wildcards.sampler),
         reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
         device=STUDY.study.device,
         code=lambda wildcards: code_digest("interface", *plan.sampler_plugins(STUDY, wildcards.sampler)),

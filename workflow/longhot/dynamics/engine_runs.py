@@ -13,7 +13,7 @@ from longhot.block import InputError
 from longhot.config import Protocol
 from longhot.dynamics import engine
 from longhot.dynamics.pinned import PinnedPotential, order_parameter
-from longhot.dynamics.samples import Samples, Settings
+from longhot.dynamics.samples import OXYGEN, Samples, Settings, claim, failed
 from longhot.dynamics.trajectory import read_replica
 
 if TYPE_CHECKING:
@@ -107,9 +107,15 @@ def run(atoms: Atoms, potential: Potential, settings: Settings, out: Path, ident
     # The engine knows neither of the bias nor of the springs, which are part of its potential.
     identity = f"{identity} {settings}"
     work = out.with_suffix(WORK_SUFFIX)
-    sites = np.flatnonzero(atoms.numbers == 8)
+    claim(work, atoms, settings, identity)
+    sites = np.flatnonzero(atoms.numbers == OXYGEN)
     if settings.melt != "nothing":
-        atoms = _molten(atoms, potential, settings, work / "melt", identity)
+        failure = _melt(atoms, potential, settings, work / "melt", identity)
+        if failure:
+            failed(atoms, f"melting: {failure}").save(out)
+            shutil.rmtree(work)
+            return
+        atoms = _molten(atoms, settings, work / "melt")
     biased = potential
     if settings.pin is not None:
         biased = PinnedPotential(potential, settings.pin.anchor, settings.pin.kappa_eV, settings.k_indices, sites)
@@ -136,8 +142,8 @@ def _shared(settings: Settings, temperature_K: float, duration_ps: float) -> dic
     }
 
 
-def _molten(atoms: Atoms, potential: Potential, settings: Settings, folder: Path, identity: str) -> Atoms:
-    """The start with what shall be molten molten, at constant volume."""
+def _melt(atoms: Atoms, potential: Potential, settings: Settings, folder: Path, identity: str) -> str:
+    """Melt what shall be molten, at constant volume; why that failed, empty where it did not."""
     hot = potential
     if settings.melt == "half":
         solid = atoms.get_scaled_positions()[:, 2] < 0.5
@@ -146,18 +152,28 @@ def _molten(atoms: Atoms, potential: Potential, settings: Settings, folder: Path
         shared = _shared(settings, settings.melt_temperature_K, settings.melt_ps)
         protocol = Protocol(frame_interval_fs=1000 * settings.melt_ps, **shared)
         engine.simulate(hot, [atoms], protocol, settings.seed, folder, identity=identity)
+    return _failure(folder)
+
+
+def _molten(atoms: Atoms, settings: Settings, folder: Path) -> Atoms:
+    """The start as the melting left it."""
     frames, _ = read_replica(folder / "frames.h5", settings.melt_temperature_K, 0)
     molten = atoms.copy()
     molten.positions = frames.positions_A[-1]
     return molten
 
 
-def _samples(folder: Path, atoms: Atoms, settings: Settings, sites: np.ndarray) -> Samples:
-    """The samples of a run of the engine, which stores a frame for each."""
+def _failure(folder: Path) -> str:
+    """Why the one replica of a run failed; empty where it did not."""
     import pandas as pd
 
-    frames, _ = read_replica(folder / "frames.h5", settings.temperature_K, 0)
     outcome = pd.read_csv(folder / "outcomes.csv", keep_default_na=False).iloc[0]
+    return "" if outcome["outcome"] == "completed" else f"{outcome['outcome']}: {outcome['cause']}"
+
+
+def _samples(folder: Path, atoms: Atoms, settings: Settings, sites: np.ndarray) -> Samples:
+    """The samples of a run of the engine, which stores a frame for each."""
+    frames, _ = read_replica(folder / "frames.h5", settings.temperature_K, 0)
     order = order_parameter(frames.positions_A[1:, sites], frames.cell_A[1:], settings.k_indices)
     energy_eV = frames.energy_eV[1:]
     if settings.pin is not None:
@@ -174,5 +190,5 @@ def _samples(folder: Path, atoms: Atoms, settings: Settings, sites: np.ndarray) 
         positions_A=frames.positions_A[1:][kept],
         numbers=atoms.numbers,
         masses_amu=atoms.get_masses(),
-        failure="" if outcome["outcome"] == "completed" else f"{outcome['outcome']}: {outcome['cause']}",
+        failure=_failure(folder),
     )

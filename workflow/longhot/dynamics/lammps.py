@@ -10,20 +10,17 @@ LAMMPS's `fix rhok` (Pedersen et al., Phys. Rev. B 88, 094101 (2013)), whose ord
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from longhot.block import InputError
 from longhot.dynamics.pinned import order_parameter
-from longhot.dynamics.samples import Samples, Settings, joined, load
-from longhot.files import write_json
+from longhot.dynamics.samples import OXYGEN, Samples, Settings, claim, joined, load
 from longhot.references import lammps as reference_method
 
 if TYPE_CHECKING:
@@ -41,29 +38,33 @@ WORK_SUFFIX = ".partial"
 """Ending of the folder that holds the segments of a run that is not done."""
 
 
-def run(atoms: Atoms, config: reference_method.Config, settings: Settings, out: Path) -> None:
+def run(atoms: Atoms, config: reference_method.Config, settings: Settings, out: Path, identity: str = "") -> None:
     """Run, or go on with a run that was killed; leave the samples in ``out``.
 
     What LAMMPS cannot go on with (an atom that is lost, say) ends the run; the samples before it are kept, with the
     cause.
 
     Args:
-        atoms: the start; its masses count.
+        atoms: the start; its masses count, and its oxygen atoms are the sites of the order parameter.
         config: the potential.
         settings: what to run.
         out: npz file of ``Samples``.
+        identity: digest of the code that runs; segments of another are not continued.
 
     Raises:
         InputError: LAMMPS or its MPI library is missing, or the potential does not know an element.
     """
     library = reference_method.new_library()
     work = out.with_suffix(WORK_SUFFIX)
-    _claim(work, atoms, config, settings)
+    claim(work, atoms, settings, f"{config!r} {reference_method.version(config)} {identity}")
     steps_left = settings.steps(settings.duration_ps)
+    # Whole samples, so that none is cut at the end of a segment.
+    per_sample = settings.steps(settings.sample_interval_ps)
+    segment_steps = per_sample * max(1, SEGMENT_STEPS // per_sample)
     parts: list[Samples] = []
     started = time.perf_counter()
     while steps_left > 0 and not (parts and parts[-1].failure):
-        n_steps = min(SEGMENT_STEPS, steps_left)
+        n_steps = min(segment_steps, steps_left)
         path = work / f"{len(parts):05d}.npz"
         if not path.exists():
             _segment(library, atoms, config, settings, n_steps, sum(len(part.time_ps) for part in parts), path)
@@ -73,20 +74,6 @@ def run(atoms: Atoms, config: reference_method.Config, settings: Settings, out: 
     library.close()
     joined(parts).save(out)
     shutil.rmtree(work)
-
-
-def _claim(work: Path, atoms: Atoms, config: reference_method.Config, settings: Settings) -> None:
-    """Empty the folder of segments where those in it are of another run."""
-    digest = hashlib.sha256(json.dumps([asdict(settings), config.model_dump(mode="json")], sort_keys=True).encode())
-    for values in (atoms.numbers, atoms.get_masses(), atoms.positions, atoms.cell.array):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    stamp = work / "run.json"
-    if stamp.exists() and json.loads(stamp.read_text(encoding="utf-8"))["digest"] == digest.hexdigest():
-        logger.info("going on with the segments in %s", work)
-        return
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    write_json(stamp, {"digest": digest.hexdigest()})
 
 
 def _segment(
@@ -115,13 +102,19 @@ def _segment(
                 [reference_method.HEADER[2], f"read_restart {path.with_name(f'{number - 1:05d}.restart')}"]
             )
             library.commands_list(reference_method.pair_commands(config))
+        if settings.pin is not None:
+            types = reference_method.types_of(config, atoms.get_chemical_symbols())
+            library.command(f"group sites type {types['O']}")
         library.commands_list(_integrator(settings, number))
         for index in range(max(1, n_steps // per_sample)):
             library.command(f"run {per_sample} pre {'no' if index else 'yes'} post no")
-            taken.append(_sample(library, settings))
+            positions_A = _positions_A(library)
+            taken.append(_sample(library, settings, positions_A[atoms.numbers == OXYGEN]))
             if (n_before + index + 1) % samples_per_frame == 0:
-                frames.append(np.ctypeslib.as_array(library.gather_atoms("x", 1, 3)).reshape(-1, 3).copy())
+                frames.append(positions_A)
         library.command(f"write_restart {path.with_suffix('.restart')}")
+    except InputError:
+        raise
     except Exception as error:  # the library raises nothing narrower
         failure = " ".join(str(error).split())
         logger.warning("LAMMPS ended the run: %s", failure)
@@ -147,19 +140,23 @@ def _nothing() -> tuple[np.ndarray, ...]:
     return np.zeros(0), np.zeros(0), np.zeros((0, 3, 3)), np.zeros(0)
 
 
-def _sample(library: Any, settings: Settings) -> tuple[float, float, np.ndarray, float]:
+def _positions_A(library: Any) -> np.ndarray:
+    """Present positions in the order of the start, shape (n_atoms, 3)."""
+    return np.ctypeslib.as_array(library.gather_atoms("x", 1, 3)).reshape(-1, 3).copy()
+
+
+def _sample(library: Any, settings: Settings, sites_A: np.ndarray) -> tuple[float, float, np.ndarray, float]:
     """Energy, temperature, cell and order parameter of the present step."""
     low, high, xy, yz, xz, *_ = library.extract_box()
     x, y, z = np.subtract(high, low)
     cell_A = np.array([[x, 0.0, 0.0], [xy, y, 0.0], [xz, yz, z]])
-    positions_A = library.numpy.extract_atom("x")[: library.get_natoms()]
-    order = float(order_parameter(positions_A, cell_A, settings.k_indices))
+    order = float(order_parameter(sites_A, cell_A, settings.k_indices))
     return library.get_thermo("pe"), library.get_thermo("temp"), cell_A, order
 
 
 def _prepare(library: Any, settings: Settings) -> None:
     """Velocities, and the melting of what shall be molten."""
-    seed, hot = settings.seed + 1, settings.melt_temperature_K
+    hot = settings.melt_temperature_K
     common = [
         f"timestep {settings.time_step_fs / 1000:.10g}",
         "thermo_style custom step pe temp",
@@ -174,32 +171,40 @@ def _prepare(library: Any, settings: Settings) -> None:
             [
                 f"region molten {region}",
                 "group molten region molten",
-                f"velocity molten create {hot} {seed} mom yes",
+                f"velocity molten create {hot} {_seed(settings, 1)} mom yes",
                 "fix molten molten nve",
-                f"fix hot molten langevin {hot} {hot} 0.1 {seed}",
+                f"fix hot molten langevin {hot} {hot} 0.1 {_seed(settings, 1)}",
                 f"run {settings.steps(settings.melt_ps)} post no",
                 "unfix molten",
                 "unfix hot",
             ]
         )
-    library.command(f"velocity all create {settings.temperature_K} {seed + 1} mom yes rot no")
+    library.command(f"velocity all create {settings.temperature_K} {_seed(settings, 2)} mom yes rot no")
+
+
+def _seed(settings: Settings, use: int) -> int:
+    """Of one use of random numbers; LAMMPS takes none beyond 9e8."""
+    return (settings.seed * 100_003 + use) % 900_000_000 + 1
 
 
 def _integrator(settings: Settings, segment: int) -> list[str]:
-    """Commands for the ensemble; the barostat's name is that in the restart file, which holds its state."""
+    """Commands for the ensemble; the barostat's name is that in the restart file, which holds its state.
+
+    A barostat has a thermostat of its own by default, which in hundreds of ps would take the place of the other.
+    """
     pressure = f"{settings.pressure_bar} {settings.pressure_bar} {BAROSTAT_PS}"
     commands = [
         f"timestep {settings.time_step_fs / 1000:.10g}",
         "thermo_style custom step pe temp",
         "thermo_modify norm no",
-        f"fix barostat all nph {BAROSTATS[settings.barostat]} {pressure}",
+        f"fix barostat all nph {BAROSTATS[settings.barostat]} {pressure}{'' if settings.thermostat else ' pchain 0'}",
     ]
     if settings.thermostat:
         temperature = f"{settings.temperature_K} {settings.temperature_K} {THERMOSTAT_PS}"
-        commands.append(f"fix thermostat all langevin {temperature} {settings.seed * 100_003 + segment + 3} zero yes")
+        commands.append(f"fix thermostat all langevin {temperature} {_seed(settings, 3 + segment)} zero yes")
     if settings.pin is not None:
         n_x, n_y, n_z = settings.k_indices
-        commands.append(f"fix pin all rhok {n_x} {n_y} {n_z} {settings.pin.kappa_eV:.10g} {settings.pin.anchor:.10g}")
+        commands.append(f"fix pin sites rhok {n_x} {n_y} {n_z} {settings.pin.kappa_eV:.10g} {settings.pin.anchor:.10g}")
     return commands
 
 

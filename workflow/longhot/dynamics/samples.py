@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from longhot.files import atomic_path
+from longhot.files import atomic_path, read_json, write_json
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+logger = logging.getLogger(__name__)
 
 OXYGEN = 8
 
@@ -129,3 +138,41 @@ def joined(parts: Sequence[Samples]) -> Samples:
         masses_amu=parts[0].masses_amu,
         failure=parts[-1].failure,
     )
+
+
+def failed(atoms: Atoms, cause: str) -> Samples:
+    """A run that ended before its first sample."""
+    none = np.zeros(0)
+    return Samples(
+        time_ps=none,
+        energy_eV=none,
+        temperature_K=none,
+        cell_A=np.zeros((0, 3, 3)),
+        order_parameter=none,
+        frame_sample=np.zeros(0, dtype=int),
+        positions_A=np.zeros((0, len(atoms), 3)),
+        numbers=atoms.numbers,
+        masses_amu=atoms.get_masses(),
+        failure=cause,
+    )
+
+
+def claim(folder: Path, atoms: Atoms, settings: Settings, identity: str) -> None:
+    """Make the folder of a run that is not done; what another run left there goes.
+
+    Args:
+        folder: of this run.
+        atoms: its start.
+        settings: what it runs.
+        identity: of the potential and the code.
+    """
+    digest = hashlib.sha256(json.dumps([asdict(settings), identity], sort_keys=True).encode())
+    for values in (atoms.numbers, atoms.get_masses(), atoms.positions, atoms.cell.array):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    stamp = folder / "run.json"
+    if stamp.exists() and read_json(stamp)["digest"] == digest.hexdigest():
+        logger.info("going on with what is in %s", folder)
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_json(stamp, {"digest": digest.hexdigest()})

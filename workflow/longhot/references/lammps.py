@@ -119,6 +119,8 @@ def new_library() -> Any:
 
 MARGIN_A = 60.0
 """Vacuum about a frame along directions without periodicity: more than any short-ranged pair style reaches."""
+SMALLEST_HEIGHT_A = 0.5
+"""In a cell that is flatter, the images that LAMMPS makes of the atoms fill the memory, which ends the process."""
 
 
 def box_of(atoms: Any) -> tuple[Any, np.ndarray]:
@@ -148,7 +150,9 @@ def set_up(library: Any, config: Config, atoms: Any) -> None:
     shape = f"prism {box} {' '.join(map(repr, tilts_A))}" if prism.is_skewed() else f"block {box}"
     kinds = np.array([types[symbol] for symbol in atoms.symbols])
     masses_amu = atoms.get_masses()
-    library.commands_list([*HEADER, "boundary p p p", "box tilt large", f"region box {shape}"])
+    # Atoms of a molecule that flies apart would need bins without end.
+    neighbours = "neighbor 2.0 bin" if atoms.pbc.all() else "neighbor 2.0 nsq"
+    library.commands_list([*HEADER, neighbours, "boundary p p p", "box tilt large", f"region box {shape}"])
     library.command(f"create_box {len(types)} box")
     positions_A = prism.vector_to_lammps(atoms.positions - low, wrap=True)
     library.create_atoms(len(atoms), list(range(1, len(atoms) + 1)), kinds.tolist(), positions_A.ravel().tolist())
@@ -177,8 +181,12 @@ def _calculator_class() -> Any:
             self._made_for: Any = None
 
         def calculate(self, atoms: Any, properties: Any = None, system_changes: Any = all_changes) -> None:
-            kind = (atoms.numbers.tobytes(), atoms.pbc.tobytes(), bool(box_of(atoms)[0].is_skewed()))
             try:
+                prism = box_of(atoms)[0]
+                height_A = 1 / np.linalg.norm(np.linalg.inv(prism.ase_cell), axis=0).max()
+                if not height_A > SMALLEST_HEIGHT_A:
+                    raise CalculationFailed(f"the cell is {height_A:.2g} A high")
+                kind = (atoms.numbers.tobytes(), atoms.pbc.tobytes(), bool(prism.is_skewed()))
                 if kind != self._made_for:
                     self._open(atoms, kind)
                 self.results = self._evaluate(atoms)

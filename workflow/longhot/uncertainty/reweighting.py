@@ -333,7 +333,8 @@ def staged_free_energy(reduced_energies: np.ndarray, n_frames: np.ndarray) -> St
             found = mbar.compute_free_energy_differences()
             matrix = mbar.compute_overlap()["matrix"]
     except (ConvergenceError, ParameterError, np.linalg.LinAlgError) as failure:
-        return StagedFreeEnergy(np.nan, np.nan, np.nan, False, f"MBAR found no free energies: {failure}")
+        cause = " ".join(str(failure).split())
+        return StagedFreeEnergy(np.nan, np.nan, np.nan, False, f"MBAR found no free energies: {cause}")
     # Not symmetric where the states have different numbers of frames.
     neighbours = np.minimum(np.diag(matrix, 1), np.diag(matrix, -1))
     weakest = int(np.argmin(neighbours))

@@ -72,7 +72,8 @@ def average(
     if not np.isfinite(h).all():
         nothing = np.full(values.shape[1], np.nan)
         return nothing, nothing, _how("direct", np.nan, False, "the member gives no energy for some frames")
-    independent = decorrelate(*values.T[:1], h).n_independent
+    # Of many values the one that varies most: the first bin of a distribution may hold zeros alone.
+    independent = decorrelate(values[:, values.std(axis=0).argmax()], h).n_independent
     if sampled:
         return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(independent), _how("sampled", 1.0, True, "")
     found = free_energy_difference(h * units.kB * temperature_K, temperature_K, decorrelate(h).n_independent)

@@ -42,8 +42,11 @@ def calibrate(
     md = predict(members, labelled) if labelled else None
     calibration, reliability = calibration_rows(holdout, md)
     maes = [1e3 * _force_mae(holdout, member) for member in range(len(members))]
-    rows = [[_without_nan(row) for row in table] for table in (calibration, reliability)]
-    write_json(out, {"calibration": rows[0], "reliability": rows[1], "force_mae_meV_per_A": maes})
+    rows = [
+        [{key: _plain(value) for key, value in row.items()} for row in table] for table in (calibration, reliability)
+    ]
+    content = {"calibration": rows[0], "reliability": rows[1], "force_mae_meV_per_A": [_plain(one) for one in maes]}
+    write_json(out, content)
     logger.info("force MAE of the members on %d held-out frames: %s meV/A", len(test), np.round(maes, 1).tolist())
 
 
@@ -80,5 +83,6 @@ def _force_mae(prediction: CommitteePrediction, member: int) -> float:
     return float(np.mean(np.concatenate([np.abs(forces[member] - truth).ravel() for forces, truth in pairs])))
 
 
-def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()}
+def _plain(value: Any) -> Any:
+    """JSON has no NaN."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value

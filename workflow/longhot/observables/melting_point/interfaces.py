@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from longhot.dynamics.samples import Pin, Samples
-from longhot.observables.melting_point.phases import standard_error
+from longhot.observables.melting_point.phases import mean_crystalline_share, standard_error, transformed
 from longhot.uncertainty.reweighting import decorrelate
 
 PINNED_RANGE = (0.15, 0.85)
@@ -23,8 +23,6 @@ MIN_INDEPENDENT = 8.0
 """Independent values of a series below which it has not relaxed."""
 MAX_DRIFT = 3.5
 """Between the means of the two halves of a run, in standard errors of their difference."""
-
-
 WHOLE_EQUILIBRATION_SHARE = 0.2
 """Part of the runs of whole phases that is thrown away."""
 
@@ -54,7 +52,7 @@ class Interface:
 
 
 def delta_mu_meV(order: float, pin: Pin, solid: float, liquid: float, n_molecules: int) -> float:
-    """The equation above mu_s - mu_l in meV per molecule, from the mean order parameter."""
+    """The equation above: mu_s - mu_l in meV per molecule, from the mean order parameter."""
     return -1e3 * pin.kappa_eV * (solid - liquid) * (order - pin.anchor) / n_molecules
 
 
@@ -65,7 +63,12 @@ def equilibrated(whole: Samples) -> Samples:
 
 def middle(solid: Samples, liquid: Samples) -> float:
     """The anchor: half the way between the order parameters of the whole phases."""
-    return 0.5 * float(solid.order_parameter.mean() + liquid.order_parameter.mean())
+    return 0.5 * (_mean(solid.order_parameter) + _mean(liquid.order_parameter))
+
+
+def _mean(values: np.ndarray) -> float:
+    """NaN where there are none."""
+    return float(values.mean()) if len(values) else np.nan
 
 
 def pinning(
@@ -81,7 +84,7 @@ def pinning(
         equilibration_ps: time at the start of the pinned run that is thrown away.
     """
     kept = {name: equilibrated(runs[name]) for name in ("solid", "liquid")}
-    whole = {name: float(run.order_parameter.mean()) for name, run in kept.items()}
+    whole = {name: _mean(run.order_parameter) for name, run in kept.items()}
     pin = Pin(middle(kept["solid"], kept["liquid"]), kappa_eV)
     series = runs["pinned"].after(equilibration_ps)
     order = series.order_parameter
@@ -90,8 +93,7 @@ def pinning(
     slope = abs(delta_mu_meV(pin.anchor + 1, pin, whole["solid"], whole["liquid"], n_molecules))
     fault = _first(
         runs["pinned"].failure,
-        runs["solid"].failure and f"the run of the whole solid ended early: {runs['solid'].failure}",
-        runs["liquid"].failure and f"the run of the whole liquid ended early: {runs['liquid'].failure}",
+        *(_not_whole(name, run) for name, run in kept.items()),
         _left(order, whole["solid"], whole["liquid"]),
         found.fault("order parameter"),
     )
@@ -175,10 +177,20 @@ class _Series:
         return ""
 
 
+def _not_whole(phase: str, run: Samples) -> str:
+    """Why a run does not tell the order parameter of a whole phase; empty where it does."""
+    if run.failure:
+        return f"the run of the whole {phase} ended early: {run.failure}"
+    fault = transformed(phase, mean_crystalline_share(run)) if len(run.frame_sample) else "it left no frame"
+    return fault and f"the run of the whole {phase}: {fault}"
+
+
 def _left(order: np.ndarray, solid: float, liquid: float) -> str:
     """Whether the cell froze or melted whole, at the end of the run or on average."""
     if not len(order):
         return ""
+    if not np.isfinite([solid, liquid]).all():
+        return "the order parameters of the whole phases are not known"
     share = (order - liquid) / (solid - liquid)
     for level in (share.mean(), share[-max(1, len(share) // 10) :].mean()):
         if level > PINNED_RANGE[1]:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase import units
 
 from longhot.dynamics.samples import Samples
 from longhot.files import atomic_path
+from longhot.observables.melting_point.averages import average, frame_enthalpies_meV
 from longhot.observables.melting_point.phases import Phase
 from longhot.observables.melting_point.thermodynamics import Curve, MeltingPoint, crossing
-from longhot.uncertainty.reweighting import decorrelate, free_energy_difference
+from longhot.uncertainty.reweighting import FreeEnergyDifference, decorrelate, free_energy_difference
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -39,8 +41,9 @@ class Correction:
     ess_liquid: float
     valid: bool
     reason: str
-    slope_meV_per_K: float | None = None
-    """dc_k/dT, where the member itself was sampled."""
+    slope_meV_per_K: float = np.nan
+    """dc_k/dT, from the enthalpies of member and sampler."""
+    slope_error_meV_per_K: float = np.nan
 
 
 def frames_of(samples: Samples) -> list[Atoms]:
@@ -77,7 +80,12 @@ def state_name(phase: str, temperature_K: float) -> str:
 
 
 def correction(
-    member: int, solid: Phase, liquid: Phase, solid_energies_eV: np.ndarray, liquid_energies_eV: np.ndarray
+    member: int,
+    solid: Phase,
+    liquid: Phase,
+    solid_energies_eV: np.ndarray,
+    liquid_energies_eV: np.ndarray,
+    pressure_bar: float,
 ) -> Correction:
     """c_k by reweighting both phases at one temperature.
 
@@ -87,29 +95,53 @@ def correction(
         liquid: the sampler's run at the same temperature.
         solid_energies_eV: V_k of the frames of ``solid``, shape (n_frames,).
         liquid_energies_eV: of those of ``liquid``.
+        pressure_bar: of both runs.
     """
-    parts, reasons = [], []
-    for one, energies in ((solid, solid_energies_eV), (liquid, liquid_energies_eV)):
-        if not one.valid:
-            reasons.append(f"{one.phase}: {one.reason}")
-        differences = energies - one.samples.energy_eV[one.samples.frame_sample]
-        independent = decorrelate(differences).n_independent if np.isfinite(differences).all() else None
-        found = free_energy_difference(differences, one.temperature_K, independent)
-        parts.append((found, 1e3 / one.n_molecules))
-        if not found.valid:
-            reasons.append(f"{one.phase}: {found.reason}")
-    (first, per_solid), (second, per_liquid) = parts
+    parts = {"solid": (solid, solid_energies_eV), "liquid": (liquid, liquid_energies_eV)}
+    shifts = {name: _shift(one, energies_eV, pressure_bar) for name, (one, energies_eV) in parts.items()}
+    reasons = [f"{name}: {one.reason}" for name, (one, _) in parts.items() if not one.valid]
+    reasons += [f"{name}: {one.free_energy.reason}" for name, one in shifts.items() if not one.free_energy.valid]
+    first, second = (one.free_energy for one in shifts.values())
+    per_molecule = 1e3 / solid.n_molecules, 1e3 / liquid.n_molecules
+    value = first.value_eV * per_molecule[0] - second.value_eV * per_molecule[1]
+    enthalpy = shifts["solid"].enthalpy_meV - shifts["liquid"].enthalpy_meV
+    enthalpy_error = np.hypot(shifts["solid"].enthalpy_error_meV, shifts["liquid"].enthalpy_error_meV)
     return Correction(
         member,
         solid.temperature_K,
-        first.value_eV * per_solid - second.value_eV * per_liquid,
-        float(np.hypot(first.error_eV * per_solid, second.error_eV * per_liquid)),
+        value,
+        float(np.hypot(first.error_eV * per_molecule[0], second.error_eV * per_molecule[1])),
         first.method if first.method == second.method else f"{first.method}+{second.method}",
         first.ess,
         second.ess,
         not reasons,
         "; ".join(reasons),
+        (value - enthalpy) / solid.temperature_K,
+        float(enthalpy_error) / solid.temperature_K,
     )
+
+
+@dataclass(frozen=True)
+class _Shift:
+    """What a member changes in one phase."""
+
+    free_energy: FreeEnergyDifference
+    enthalpy_meV: float
+    """Per molecule."""
+    enthalpy_error_meV: float
+
+
+def _shift(one: Phase, energies_eV: np.ndarray, pressure_bar: float) -> _Shift:
+    sampled_eV = one.samples.energy_eV[one.samples.frame_sample]
+    differences_eV = energies_eV - sampled_eV
+    if len(differences_eV) < 2 or not np.isfinite(differences_eV).all():
+        return _Shift(free_energy_difference(differences_eV, one.temperature_K), np.nan, np.nan)
+    independent = decorrelate(differences_eV).n_independent
+    before, after = (frame_enthalpies_meV(one, energies, pressure_bar) for energies in (sampled_eV, energies_eV))
+    h = differences_eV / (units.kB * one.temperature_K)
+    (enthalpy,), (error,), _ = average(after[:, None], h, one.temperature_K, sampled=False)
+    free_energy = free_energy_difference(differences_eV, one.temperature_K, independent)
+    return _Shift(free_energy, float(enthalpy - before.mean()), float(error))
 
 
 @dataclass(frozen=True)
@@ -136,20 +168,20 @@ class MemberCurve:
 
 
 def member_curve(sampler: Curve, corrections: Sequence[Correction]) -> MemberCurve:
-    """Weighted line through valid corrections; with one of them, its own slope, or none."""
+    """Weighted line through valid corrections; through one of them, with the slope that its enthalpies tell."""
     temperatures = np.array([one.temperature_K for one in corrections])
     values = np.array([one.value_meV for one in corrections])
     errors = np.maximum([one.error_meV for one in corrections], 1e-6)
     middle_K = float(np.average(temperatures, weights=errors**-2))
     if len(corrections) == 1:
-        slope = corrections[0].slope_meV_per_K or 0.0
-        return MemberCurve(sampler, np.array([values[0], slope]), np.diag([errors[0] ** 2, 0.0]), middle_K)
+        slope, slope_error = np.nan_to_num([corrections[0].slope_meV_per_K, corrections[0].slope_error_meV_per_K])
+        return MemberCurve(sampler, np.array([values[0], slope]), np.diag([errors[0] ** 2, slope_error**2]), middle_K)
     basis = np.stack([np.ones_like(temperatures), temperatures - middle_K], axis=1) / errors[:, None]
     covariance = np.linalg.inv(basis.T @ basis)
     return MemberCurve(sampler, covariance @ basis.T @ (values / errors), covariance, middle_K)
 
 
-def melting_point(sampler: Curve, corrections: Sequence[Correction], near_K: float) -> tuple[MeltingPoint, str]:
+def melting_point(sampler: Curve, corrections: Sequence[Correction]) -> tuple[MeltingPoint, str]:
     """T_m,k of one member and how it was got (``reweighting`` or ``staged``), or why there is none."""
     valid = [one for one in corrections if one.valid]
     if not valid:
@@ -157,4 +189,5 @@ def melting_point(sampler: Curve, corrections: Sequence[Correction], near_K: flo
         return MeltingPoint(np.nan, np.nan, np.nan, False, "; ".join(reasons) or "no frames"), "reweighting"
     staged = any(one.method == "staged" for one in valid)
     curve = member_curve(sampler, valid)
-    return crossing(curve, curve.error, near_K, sampler.enthalpy.temperatures_K), "staged" if staged else "reweighting"
+    found = crossing(curve, curve.error, sampler.temperature_K, sampler.enthalpy.temperatures_K)
+    return found, "staged" if staged else "reweighting"

@@ -62,7 +62,7 @@ def analyse(samples: Samples, phase: str, temperature_K: float, equilibration_ps
         return Phase(phase, temperature_K, kept, np.nan, np.nan, False, reason)
     found = decorrelate(kept.energy_eV + pressure_bar * units.bar * kept.volume_A3)
     share = mean_crystalline_share(kept)
-    fault = samples.failure or _transformed(phase, share)
+    fault = samples.failure or transformed(phase, share)
     return Phase(phase, temperature_K, kept, found.statistical_inefficiency, share, not fault, fault or found.reason)
 
 
@@ -74,7 +74,7 @@ def mean_crystalline_share(samples: Samples) -> float:
     return float(np.mean([crystalline_share(positions_A[one], cells_A[one]) for one in chosen]))
 
 
-def _transformed(phase: str, share: float) -> str:
+def transformed(phase: str, share: float) -> str:
     """Why the run is not of its phase; empty where it is."""
     if phase == "solid" and share < MIN_SHARE_OF_SOLID:
         return f"the solid melted during sampling ({100 * share:.0f} % of it is ice-like): lower the temperature"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,9 @@ from longhot.observables.melting_point.thermodynamics import (
 if TYPE_CHECKING:
     from longhot.config import MeltingPoint as Question
 
-MAX_CHI2 = 4.0
-"""Scatter of pinned runs at several temperatures, per degree of freedom, above which they contradict each other."""
+MAX_CHI2 = 9.0
+"""Scatter of pinned runs at several temperatures, per degree of freedom, above which they contradict each other: three
+standard deviations for two runs. Below, the error is enlarged by its root."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class SamplerResult:
     enthalpy: EnthalpyDifference | None
     curve: Curve | None
     """mu_s - mu_l of the first cell; None where no pinned run or no pair of phases is valid."""
+    fault: str
+    """Why nothing that rests on the curve is valid; empty where it may be."""
     melting_point: MeltingPoint
     by_cell: dict[str, MeltingPoint] = field(default_factory=dict)
     coexistence: Interface | None = None
@@ -86,7 +89,24 @@ def analyse(question: Question, files: SamplerFiles) -> SamplerResult:
         phases.analyse(load(path), phase, temperature_K, equilibration_ps, question.pressure_bar)
         for (phase, temperature_K), path in files.bulk.items()
     ]
-    pinned = [
+    pinned = pinned_runs(question, files.pinned)
+    enthalpy = enthalpy_difference(bulk, question.pressure_bar)
+    curves = {
+        cell: curve_through([one for one in pinned if one.cell == cell], enthalpy)
+        for cell in dict.fromkeys(one.cell for one in pinned)
+    }
+    by_cell = {cell: melting_point_of(*found) for cell, found in curves.items()}
+    first = next(iter(curves))
+    beside = None
+    if files.coexistence is not None and question.coexistence is not None:
+        origin = next(one for one in pinned if one.cell == first)
+        beside = interfaces.coexistence(first, load(files.coexistence), origin, question.coexistence.equilibration_ps)
+    return SamplerResult(bulk, pinned, enthalpy, *curves[first], by_cell[first], by_cell, beside)
+
+
+def pinned_runs(question: Question, folders: dict[tuple[str, float], Path]) -> list[Interface]:
+    """Read and judge pinned runs, given by cell and temperature."""
+    return [
         interfaces.pinning(
             cell,
             temperature_K,
@@ -94,33 +114,29 @@ def analyse(question: Question, files: SamplerFiles) -> SamplerResult:
             question.pinning.kappa_eV,
             question.pinning.equilibration_ps,
         )
-        for (cell, temperature_K), folder in files.pinned.items()
+        for (cell, temperature_K), folder in folders.items()
     ]
-    enthalpy = enthalpy_difference(bulk, question.pressure_bar)
-    curves = {cell: _curve(pinned, cell, enthalpy) for cell in dict.fromkeys(one.cell for one in pinned)}
-    by_cell = {cell: _melting_point(*found, pinned, cell) for cell, found in curves.items()}
-    first = next(iter(curves))
-    beside = None
-    if files.coexistence is not None and question.coexistence is not None:
-        origin = next(one for one in pinned if one.cell == first)
-        beside = interfaces.coexistence(first, load(files.coexistence), origin, question.coexistence.equilibration_ps)
-    return SamplerResult(bulk, pinned, enthalpy, curves[first][0], by_cell[first], by_cell, beside)
 
 
-def _curve(pinned: Sequence[Interface], cell: str, enthalpy: EnthalpyDifference | None) -> tuple[Curve | None, float]:
-    points = [(one.temperature_K, one.value, one.error) for one in pinned if one.cell == cell and one.valid]
-    if not points or enthalpy is None:
-        return None, np.nan
-    return combined(points, enthalpy)
+def curve_through(pinned: Sequence[Interface], enthalpy: EnthalpyDifference | None) -> tuple[Curve | None, str]:
+    """mu_s - mu_l through the valid ones of some pinned runs, and why it is not to be trusted or not there."""
+    points = [(one.temperature_K, one.value, one.error) for one in pinned if one.valid]
+    if not points:
+        return None, "; ".join(f"{one.temperature_K:g} K: {one.reason}" for one in pinned)
+    if enthalpy is None:
+        return None, "no temperature has valid runs of both bulk phases"
+    curve, chi2 = combined(points, enthalpy)
+    if chi2 > MAX_CHI2:
+        return (
+            curve,
+            f"the pinned runs contradict each other (chi-squared {chi2:.1f} per degree of freedom): run longer",
+        )
+    return curve, ""
 
 
-def _melting_point(curve: Curve | None, chi2: float, pinned: Sequence[Interface], cell: str) -> MeltingPoint:
+def melting_point_of(curve: Curve | None, fault: str) -> MeltingPoint:
+    """Where what ``curve_through`` gave crosses zero."""
     if curve is None:
-        faults = [f"{one.temperature_K:g} K: {one.reason}" for one in pinned if one.cell == cell and not one.valid]
-        reason = "; ".join(faults) or "no temperature has valid runs of both bulk phases"
-        return MeltingPoint(np.nan, np.nan, np.nan, False, reason)
+        return MeltingPoint(np.nan, np.nan, np.nan, False, fault)
     found = crossing(curve, curve.error, curve.temperature_K, curve.enthalpy.temperatures_K)
-    if chi2 > MAX_CHI2 and found.valid:
-        reason = f"the pinned runs contradict each other (chi-squared {chi2:.1f} per degree of freedom): run longer"
-        return MeltingPoint(found.temperature_K, found.error_K, found.entropy_meV_per_K, False, reason)
-    return found
+    return replace(found, valid=False, reason=fault) if fault and found.valid else found

@@ -7,9 +7,10 @@ of the correction: d(c/T)/dT = -(delta h_k - delta h_0)/T^2.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,14 @@ from longhot.dynamics.mixed import MixedPotential
 from longhot.dynamics.samples import Samples, Settings, load
 from longhot.files import read_json, sha256, write_json
 from longhot.observables.melting_point.members import Correction, correction, energies_eV, frames_of, state_name
-from longhot.observables.melting_point.phases import Phase
+from longhot.observables.melting_point.phases import Phase, standard_error
 from longhot.observables.melting_point.result import SamplerFiles, analyse
 from longhot.observables.melting_point.sampler import potential_of
 from longhot.uncertainty.reweighting import StagedFreeEnergy, decorrelate, staged_free_energy
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from longhot.block import Block
     from longhot.potential import Potential
 
@@ -65,15 +68,16 @@ def integrate(
     wanted = {}
     for place, seed in enumerate(question.seeds):
         own, other = (energies[state_name(one.phase, one.temperature_K)][place] for one in (solid, liquid))
-        if not correction(seed, solid, liquid, own, other).valid:
+        if not correction(seed, solid, liquid, own, other, question.pressure_bar).valid:
             wanted[seed] = member_folders[place]
     logger.info("%d of %d members need stages at %g K", len(wanted), len(question.seeds), result.nearest_K())
     if not wanted or not (solid.valid and liquid.valid):
         write([], out)
         return
-    weights = [
-        sha256(path) for folder in [*wanted.values(), *sampler_folders] for path in sorted(folder.glob("model.*"))
-    ]
+    weights = {
+        seed: [sha256(path) for one in [folder, *sampler_folders] for path in sorted(one.glob("model.*"))]
+        for seed, folder in wanted.items()
+    }
     found = stages(
         question,
         potential_of(reference, sampler_folders, device),
@@ -81,7 +85,7 @@ def integrate(
         solid,
         liquid,
         folder=out.parent / "stages",
-        identity=f"{weights} {code}",
+        identities={seed: f"{digests} {reference} {code}" for seed, digests in weights.items()},
     )
     write(found, out)
 
@@ -93,7 +97,7 @@ def stages(
     solid: Phase,
     liquid: Phase,
     folder: Path,
-    identity: str,
+    identities: dict[int, str],
 ) -> list[Correction]:
     """Corrections of some members at the temperature of the given phases.
 
@@ -103,36 +107,56 @@ def stages(
         members: by seed.
         solid: the sampler's run.
         liquid: the sampler's run at the same temperature.
-        folder: for the windows; those that are there are not run again.
-        identity: digest of the members and of the code.
+        folder: for the windows; those that are there and were made of the same are not run again.
+        identities: digests of what sampler and member were made from and of the code, by seed.
     """
     found = []
     for number, (seed, member) in enumerate(members.items(), start=1):
         logger.info("member %d, %d of %d", seed, number, len(members))
-        parts = [_phase(question, sampler, member, one, folder / f"seed{seed}", identity) for one in (solid, liquid)]
+        parts = [
+            _phase(question, sampler, member, one, folder / f"seed{seed}", identities[seed]) for one in (solid, liquid)
+        ]
         found.append(_correction(seed, solid.temperature_K, parts, solid.n_molecules))
     return found
 
 
+@dataclass(frozen=True)
+class Reached:
+    """What the windows of one phase tell."""
+
+    free_energy: StagedFreeEnergy
+    """G_k - G_0 in kT."""
+    enthalpy_eV: float = np.nan
+    """h_k - h_0 of the cell."""
+    enthalpy_error_eV: float = np.nan
+
+
 def _phase(
     question: MeltingPoint, sampler: Potential, member: Potential, one: Phase, folder: Path, identity: str
-) -> tuple[StagedFreeEnergy, float]:
-    """G_k - G_0 of one phase in kT, and h_k - h_0 in eV of the cell."""
+) -> Reached:
     block = question.staging
     assert block is not None
+    start, settings = frames_of(one.samples)[-1], _settings(question, block, one)
+    start.set_masses(one.samples.masses_amu)
     runs = [one.samples]
     for weight in block.lambdas:
-        path = folder / f"{one.phase}-lambda{weight:g}.npz"
+        path = folder / f"{one.phase}-lambda{weight:g}-{_digest(start, settings, weight, identity)}.npz"
         if not path.exists():
             potential = member if weight == 1 else MixedPotential([sampler, member], [1 - weight, weight])
-            start = frames_of(one.samples)[-1]
-            start.set_masses(one.samples.masses_amu)
-            engine_runs.run(start, potential, _settings(question, block, one), path, identity)
+            engine_runs.run(start, potential, settings, path, identity)
         runs.append(load(path).after(block.equilibration_ps))
     if any(run.failure or not len(run.frame_sample) for run in runs):
         reason = next((run.failure for run in runs if run.failure), "a window is shorter than its equilibration")
-        return StagedFreeEnergy(np.nan, np.nan, np.nan, False, reason), np.nan
-    return between(runs, [0.0, *block.lambdas], sampler, member, one.temperature_K)
+        return Reached(StagedFreeEnergy(np.nan, np.nan, np.nan, False, reason))
+    return between(runs, [0.0, *block.lambdas], sampler, member, one.temperature_K, question.pressure_bar)
+
+
+def _digest(start: Atoms, settings: Settings, weight: float, identity: str) -> str:
+    """Of all that decides what a window holds: Snakemake does not know of its file, and leaves it where it is."""
+    digest = hashlib.sha256(f"{settings} {weight} {identity}".encode())
+    for values in (start.numbers, start.get_masses(), start.positions, start.cell.array):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:12]
 
 
 def _settings(question: MeltingPoint, block: Staging, one: Phase) -> Settings:
@@ -150,9 +174,14 @@ def _settings(question: MeltingPoint, block: Staging, one: Phase) -> Settings:
 
 
 def between(
-    runs: Sequence[Samples], lambdas: Sequence[float], sampler: Potential, member: Potential, temperature_K: float
-) -> tuple[StagedFreeEnergy, float]:
-    """G_k - G_0 in kT over windows, and the mean V_k of the member's window less the mean V_0 of the sampler's, in eV.
+    runs: Sequence[Samples],
+    lambdas: Sequence[float],
+    sampler: Potential,
+    member: Potential,
+    temperature_K: float,
+    pressure_bar: float,
+) -> Reached:
+    """What windows between sampler and member tell.
 
     Args:
         runs: equilibrated samples of each window, the sampler's first.
@@ -160,13 +189,26 @@ def between(
         sampler: V_0.
         member: V_k.
         temperature_K: of all windows.
+        pressure_bar: of all windows.
     """
     energies = [_both(run, sampler if number else None, member) for number, run in enumerate(runs)]
+    lost = sum(int((~np.isfinite(one)).any(axis=0).sum()) for one in energies)
+    if lost:
+        reason = f"sampler or member gives no energy for {lost} frames"
+        return Reached(StagedFreeEnergy(np.nan, np.nan, np.nan, False, reason))
     independent = [one[:, decorrelate(one[1] - one[0]).indices] for one in energies]
     first, last = np.concatenate(independent, axis=1)  # V_0 and V_k of all frames
+    # At one pressure PV of a frame is the same in all states, and cancels.
     reduced = np.array([(1 - weight) * first + weight * last for weight in lambdas]) / (units.kB * temperature_K)
     found = staged_free_energy(reduced, np.array([one.shape[1] for one in independent]))
-    return found, float(energies[-1][1].mean() - energies[0][0].mean())
+    ends = [_mean_enthalpy(runs[end], energies[end][end], pressure_bar) for end in (0, -1)]
+    return Reached(found, ends[1][0] - ends[0][0], float(np.hypot(ends[0][1], ends[1][1])))
+
+
+def _mean_enthalpy(run: Samples, energies_eV: np.ndarray, pressure_bar: float) -> tuple[float, float]:
+    """Mean potential energy and PV of the frames of a run, and its standard error, in eV of the cell."""
+    enthalpies = energies_eV + pressure_bar * units.bar * run.volume_A3[run.frame_sample]
+    return float(enthalpies.mean()), standard_error(enthalpies, decorrelate(enthalpies).statistical_inefficiency)
 
 
 def _both(run: Samples, sampler: Potential | None, member: Potential) -> np.ndarray:
@@ -175,13 +217,12 @@ def _both(run: Samples, sampler: Potential | None, member: Potential) -> np.ndar
     return np.array([own, energies_eV(member, run)])
 
 
-def _correction(
-    seed: int, temperature_K: float, parts: Sequence[tuple[StagedFreeEnergy, float]], n_molecules: int
-) -> Correction:
-    (solid, solid_enthalpy_eV), (liquid, liquid_enthalpy_eV) = parts
+def _correction(seed: int, temperature_K: float, parts: Sequence[Reached], n_molecules: int) -> Correction:
+    solid, liquid = (part.free_energy for part in parts)
     to_meV = 1e3 * units.kB * temperature_K / n_molecules
     value = to_meV * (solid.difference_kT - liquid.difference_kT)
-    enthalpy = 1e3 * (solid_enthalpy_eV - liquid_enthalpy_eV) / n_molecules
+    enthalpy = 1e3 * (parts[0].enthalpy_eV - parts[1].enthalpy_eV) / n_molecules
+    enthalpy_error = 1e3 * float(np.hypot(parts[0].enthalpy_error_eV, parts[1].enthalpy_error_eV)) / n_molecules
     reasons = [f"{name}: {one.reason}" for name, one in (("solid", solid), ("liquid", liquid)) if not one.valid]
     return Correction(
         seed,
@@ -194,6 +235,7 @@ def _correction(
         not reasons,
         "; ".join(reasons),
         (value - enthalpy) / temperature_K,
+        enthalpy_error / temperature_K,
     )
 
 
@@ -211,10 +253,8 @@ def write(corrections: Sequence[Correction], out: Path) -> None:
 
 def read(path: Path) -> list[Correction]:
     """Read what ``write`` wrote."""
-    return [_from_plain(row) for row in read_json(path)]
+    return [Correction(**_filled(row)) for row in read_json(path)]
 
 
-def _from_plain(row: dict[str, Any]) -> Correction:
-    numbers = ("value_meV", "error_meV", "ess_solid", "ess_liquid")
-    filled: dict[str, Any] = {name: np.nan for name in numbers if row[name] is None}
-    return Correction(**{**row, **filled})
+def _filled(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: np.nan if value is None else value for key, value in row.items()}

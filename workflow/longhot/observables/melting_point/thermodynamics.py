@@ -4,8 +4,8 @@ With delta mu = mu_s - mu_l and delta h = h_s - h_l, per molecule,
 
     d(delta mu / T)/dT = -delta h / T^2.
 
-With delta h = a + b T this is delta mu(T)/T = delta mu(T0)/T0 + a (1/T - 1/T0) - b ln(T/T0). At the melting point
-delta mu is zero, its slope the entropy of melting, delta s = -delta h / T_m > 0.
+With delta h = a + b (T - m) this is delta mu(T)/T = delta mu(T0)/T0 + (a - b m)(1/T - 1/T0) - b ln(T/T0). At the
+melting point delta mu is zero, its slope the entropy of melting, delta s = -delta h / T_m > 0.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ SEARCH_SHARE = 0.3
 
 @dataclass(frozen=True)
 class EnthalpyDifference:
-    """h_s - h_l = a + b T in meV per molecule."""
+    """h_s - h_l = a + b (T - m) in meV per molecule."""
 
+    middle_K: float
+    """m, the weighted mean temperature, for which the errors of a and b are independent."""
     a_meV: float
     b_meV_per_K: float
-    error_meV: float
-    """Of the difference in the middle of the temperatures."""
+    a_error_meV: float
+    b_error_meV_per_K: float
     temperatures_K: tuple[float, ...]
     """At which both phases were sampled."""
 
     def __call__(self, temperature_K: float) -> float:
         """h_s - h_l at a temperature."""
-        return self.a_meV + self.b_meV_per_K * temperature_K
+        return self.a_meV + self.b_meV_per_K * (temperature_K - self.middle_K)
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,21 @@ class Curve:
 
     def __call__(self, temperature_K: float) -> float:
         """mu_s - mu_l in meV per molecule."""
-        t0, t = self.temperature_K, temperature_K
-        a, b = self.enthalpy.a_meV, self.enthalpy.b_meV_per_K
-        return float(t * (self.delta_mu_meV / t0 + a * (1 / t - 1 / t0) - b * np.log(t / t0)))
+        by_a, by_b = self._way(temperature_K)
+        way = by_a * self.enthalpy.a_meV + by_b * self.enthalpy.b_meV_per_K
+        return self.delta_mu_meV * temperature_K / self.temperature_K + way
 
     def error(self, temperature_K: float) -> float:
         """Standard error of ``self(temperature_K)`` in meV: of the known point, and of the enthalpy on the way."""
-        way = 1 - temperature_K / self.temperature_K
-        return float(np.hypot(self.error_meV * temperature_K / self.temperature_K, self.enthalpy.error_meV * way))
+        by_a, by_b = self._way(temperature_K)
+        way = np.hypot(by_a * self.enthalpy.a_error_meV, by_b * self.enthalpy.b_error_meV_per_K)
+        return float(np.hypot(self.error_meV * temperature_K / self.temperature_K, way))
+
+    def _way(self, temperature_K: float) -> tuple[float, float]:
+        """What a and b of the enthalpy, each a unit of its own, add on the way from the known point."""
+        t0, t = self.temperature_K, temperature_K
+        by_a = 1 - t / t0
+        return by_a, float(-t * np.log(t / t0) - self.enthalpy.middle_K * by_a)
 
 
 @dataclass(frozen=True)
@@ -86,12 +95,13 @@ def enthalpy_difference(phases: Sequence[Phase], pressure_bar: float) -> Enthalp
     if not found:
         return None
     temperatures, differences, errors = (np.array(column) for column in zip(*found, strict=True))
-    weights = 1 / np.maximum(errors, 1e-9)
-    middle_error = float(1 / np.sqrt((weights**2).sum()))
-    if len(found) == 1:
-        return EnthalpyDifference(float(differences[0]), 0.0, middle_error, tuple(temperatures.tolist()))
-    slope, intercept = np.polyfit(temperatures, differences, 1, w=weights)
-    return EnthalpyDifference(float(intercept), float(slope), middle_error, tuple(temperatures.tolist()))
+    weights = np.maximum(errors, 1e-9) ** -2
+    middle_K, middle_meV = (float(np.average(column, weights=weights)) for column in (temperatures, differences))
+    away = temperatures - middle_K
+    spread = float((weights * away**2).sum())
+    b, b_error = (float((weights * away * differences).sum()) / spread, spread**-0.5) if len(found) > 1 else (0.0, 0.0)
+    sampled_K = tuple(temperatures.tolist())
+    return EnthalpyDifference(middle_K, middle_meV, b, float(weights.sum() ** -0.5), b_error, sampled_K)
 
 
 def _enthalpy(one: Phase, pressure_bar: float) -> tuple[float, float]:
@@ -102,10 +112,10 @@ def _enthalpy(one: Phase, pressure_bar: float) -> tuple[float, float]:
 def combined(points: Sequence[tuple[float, float, float]], enthalpy: EnthalpyDifference) -> tuple[Curve, float]:
     """One curve through several (T in K, delta mu and its error in meV), and the chi-squared per degree of freedom.
 
-    Each point is carried to the first one's temperature; the mean there is weighted by their errors, and where the
-    points scatter by more than these say, its error is enlarged by the root of chi-squared.
+    Each point is carried to the temperature of the most precise one; the mean there is weighted by their errors, and
+    where the points scatter by more than these say, its error is enlarged by the root of chi-squared.
     """
-    t0 = points[0][0]
+    t0 = min(points, key=lambda one: one[2])[0]
     carried = [Curve(t, value, error, enthalpy) for t, value, error in points]
     values = np.array([curve(t0) for curve in carried])
     weights = np.array([max(curve.error(t0), 1e-9) ** -2 for curve in carried])
@@ -136,7 +146,7 @@ def crossing(
         reason = f"mu_s - mu_l does not rise through zero between {low:.0f} and {high:.0f} K"
         return MeltingPoint(np.nan, np.nan, np.nan, False, reason)
     found = float(brentq(delta_mu_meV, low, high))
-    slope = (delta_mu_meV(found + 0.5) - delta_mu_meV(found - 0.5)) / 1.0
+    slope = delta_mu_meV(found + 0.5) - delta_mu_meV(found - 0.5)
     point = MeltingPoint(found, error_meV(found) / slope, slope, True, "")
     outside = _outside(found, sampled_K)
     return replace(point, valid=not outside, reason=outside)
