@@ -23,6 +23,7 @@ SECTIONS = {
     "committee": "committee",
     "recheck": "labels",
     "memory": "memory",
+    "pinning": "pinning",
     "pipeline": "pipeline",
 }
 """Name on the command line and module, each of which gives ``rows(options)``."""

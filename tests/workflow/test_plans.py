@@ -34,14 +34,17 @@ def test_every_config_plans_to_its_report(config: Path, repository: Path) -> Non
 
 
 def test_jobs_of_the_smoke_study(repository: Path) -> None:
-    """Four models, two sizes, two seeds; MD of two fits, the baseline and the control."""
+    """Four models, two sizes, two seeds; MD of two fits, the baseline and the control; two committees of four."""
     jobs = planned(snakemake(repository, "-n", "--configfile", SMOKE).stdout)
-    expected = {"dataset": 1, "subset": 4, "fit": 16, "predict": 4, "control": 1, "simulate": 4, "recheck": 4}
+    expected = {"dataset": 2, "subset": 4 + 8, "fit": 16 + 8, "predict": 4, "control": 1, "simulate": 4, "recheck": 4}
+    expected |= {"bulk": 4, "interface": 1, "coexistence": 1, "member_energies": 2, "staged": 2, "calibrate": 2}
     assert {rule: jobs.get(rule) for rule in expected} == expected
     assert "compile_model" not in jobs
 
 
-@pytest.mark.parametrize(("target", "absent"), [("learning_curves", "simulate"), ("robustness", "report")])
+@pytest.mark.parametrize(
+    ("target", "absent"), [("learning_curves", "simulate"), ("robustness", "report"), ("melting_point", "simulate")]
+)
 def test_a_single_question_can_be_asked(target: str, absent: str, repository: Path) -> None:
     done = snakemake(repository, "-n", target, "--configfile", SMOKE)
     assert done.returncode == 0, done.stdout
@@ -56,6 +59,8 @@ def test_a_single_question_can_be_asked(target: str, absent: str, repository: Pa
         ({"robustness__train_sizes": [30]}, "robustness.train_sizes: [30] not in learning_curves.train_sizes"),
         ({"learning_curves__train_sizes": [20, 10]}, "learning_curves.train_sizes: must ascend"),
         ({"models__mace__family": "gap"}, "unknown name 'gap' in models: use one of"),
+        ({"models__water__r_max_A": 5.0}, "melting_point.bulk.repeats: [1, 2, 1] has an edge of 7.2 A"),
+        ({"datasets__ice__reference": None}, "melting_point.sampler: datasets.ice names no reference"),
     ],
 )
 def test_a_bad_config_is_one_line(changes: dict[str, Any], sentence: str, repository: Path) -> None:

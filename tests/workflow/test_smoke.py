@@ -33,6 +33,20 @@ COLUMNS = {
     "md_force_mae_p95_meV_per_A error_ratio md_force_mae_before_failure_meV_per_A "
     "md_force_mae_highest_spread_meV_per_A n_rechecked n_reference_failed",
     "rank_agreement": "dataset temperature_K model train_size over x y n_points kendall_tau ci_low ci_high p_value",
+    "calibration": "dataset model train_size scope quantity alpha nll_raw nll_calibrated miscalibration_area_raw "
+    "miscalibration_area_calibrated ence_calibrated crps_calibrated",
+    "reliability": "dataset model train_size scope quantity spread expected observed",
+    "phases": "dataset sampler phase temperature_K n_sites density_g_per_cm3 enthalpy_meV valid reason",
+    "interfaces": "dataset sampler method cell temperature_K order_parameter delta_mu_meV melting_point_K valid reason",
+    "delta_mu": "dataset model train_size member temperature_K delta_mu_meV sampling_error_meV method ess_solid "
+    "ess_liquid valid reason",
+    "melting_point": "dataset model train_size member melting_point_K sampling_error_K method valid reason",
+    "melting_point_summary": "dataset model train_size melting_point_K committee_std_K committee_std_calibrated_K "
+    "sampling_error_K reference_melting_point_K reference_error_K covered_2sigma",
+    "melting_point_budget": "dataset model train_size component error_K valid reason",
+    "required_accuracy": "dataset model target_melting_point_error_K force_mae_meV_per_A n_points reason",
+    "observables": "dataset model train_size member temperature_K phase observable coordinate_A value sampling_error "
+    "method ess valid reason",
 }
 """What other programs may rely on; more columns may follow."""
 OUTCOMES = {
@@ -170,6 +184,42 @@ def test_frames_about_each_failure_name_their_atoms(results: Path, tables: dict[
     assert shown == len(failed)
 
 
+def test_melting_points(tables: dict[str, pd.DataFrame]) -> None:
+    points = tables["melting_point"]
+    sampler = points[points.model == "reference"].set_index("method")
+    assert set(sampler.index) == {"pinning", "coexistence"}
+    assert sampler.loc["pinning", "valid"]
+    assert 220 < sampler.loc["pinning", "melting_point_K"] < 330, "a cell of 64 sites for 30 ps is far from converged"
+    members = points[points.model == "water"]
+    assert sorted(zip(members.train_size, members.member, strict=True)) == [
+        (size, seed) for size in (5, 10) for seed in range(4)
+    ]
+    assert members[~members.valid].reason.str.len().gt(0).all()
+    summary = tables["melting_point_summary"]
+    assert list(summary.n_members) == [4, 4]
+    valid = members[members.valid].groupby("train_size").melting_point_K.mean()
+    for row in summary.itertuples():
+        assert row.n_valid == (members[members.train_size == row.train_size].valid).sum()
+        if row.n_valid:
+            assert np.isclose(row.melting_point_K, valid[row.train_size], rtol=1e-4)
+    assert set(tables["melting_point_budget"].component) >= {"committee_raw", "reweighting", "pinning"}
+    phases = tables["phases"]
+    assert len(phases) == 4
+    solid, liquid = (phases[phases.phase == name].enthalpy_meV.mean() for name in ("solid", "liquid"))
+    assert 40 < liquid - solid < 65, "mW melts with 55 meV a molecule"
+    density = tables["observables"].query("observable == 'density_g_per_cm3' and model == 'reference'")
+    assert density.value.between(0.9, 1.1).all()
+
+
+def test_calibration_needs_no_more_than_four_members(tables: dict[str, pd.DataFrame]) -> None:
+    table = tables["calibration"]
+    assert set(table.scope) == {"holdout", "md"}
+    assert (table.n_members == 4).all()
+    assert (table.alpha.notna() | table.reason.notna()).all()
+    raw = tables["reliability"].query("spread == 'raw'")
+    assert raw.observed.between(0, 1).all()
+
+
 def test_report_figures_and_manifest(results: Path) -> None:
     page = (results / "report" / "index.html").read_text(encoding="utf-8")
     assert "Does every stage of the pipeline run?" in page
@@ -214,7 +264,7 @@ def changed(path: Path, old: str, new: str) -> Iterator[None]:
 
 
 NEW_CODE = ("\n\n\ndef ", "\n\n\ndef another() -> None: ...\n\n\ndef ")
-REPORT = {"all", "report", "manifest", "learning_curves_figure", "robustness_figures"}
+REPORT = {"all", "report", "manifest", "learning_curves_figure", "robustness_figures", "melting_point_figures"}
 
 
 def test_a_second_run_does_nothing(smoke: Path) -> None:

@@ -216,6 +216,8 @@ class Conditions(Block):
     molecule: Literal["site", "H2O"] = Field("site", description="`site`: one site O a molecule, as mW has; or `H2O`.")
     pressure_bar: float = Field(1.01325, description="Pressure.")
     time_step_fs: PositiveFloat = Field(10.0, description="Integration step; molecules with hydrogen need 0.5.")
+    melt_temperature_K: PositiveFloat = Field(700.0, description="At which ice is melted to begin a run of the liquid.")
+    melt_ps: PositiveFloat = Field(10.0, description="How long it is held there.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of velocities and noise.")
 
 

@@ -2,7 +2,7 @@ rule bulk:
     input:
         models=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
     output:
-        plan.BULK,
+        "results/{study}/melting_point/{sampler}/bulk/{phase}-T{temperature}.npz",
     log:
         "results/{study}/logs/bulk/{sampler}/{phase}-T{temperature}.log",
     benchmark:
@@ -26,9 +26,9 @@ rule interface:
     input:
         models=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
     output:
-        solid=plan.INTERFACE + "/solid.npz",
-        liquid=plan.INTERFACE + "/liquid.npz",
-        pinned=plan.INTERFACE + "/pinned.npz",
+        solid="results/{study}/melting_point/{sampler}/interfaces/{cell}-T{temperature}/solid.npz",
+        liquid="results/{study}/melting_point/{sampler}/interfaces/{cell}-T{temperature}/liquid.npz",
+        pinned="results/{study}/melting_point/{sampler}/interfaces/{cell}-T{temperature}/pinned.npz",
     log:
         "results/{study}/logs/interface/{sampler}/{cell}-T{temperature}.log",
     benchmark:
@@ -55,7 +55,7 @@ rule coexistence:
         pinned=lambda wildcards: plan.pinned_paths(STUDY, wildcards.sampler)[0],
         models=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
     output:
-        plan.COEXISTENCE,
+        "results/{study}/melting_point/{sampler}/coexistence.npz",
     log:
         "results/{study}/logs/coexistence/{sampler}.log",
     benchmark:
@@ -81,7 +81,7 @@ rule member_energies:
         bulk=lambda wildcards: plan.bulk_paths(STUDY, wildcards.sampler),
         models=lambda wildcards: plan.member_fits(STUDY, wildcards.model, wildcards.size),
     output:
-        plan.COMMITTEE + "/energies.npz",
+        "results/{study}/melting_point/{sampler}/committees/{model}/n{size}/energies.npz",
     log:
         "results/{study}/logs/member_energies/{sampler}/{model}/n{size}.log",
     benchmark:
@@ -108,7 +108,7 @@ rule staged:
         models=lambda wildcards: plan.member_fits(STUDY, wildcards.model, wildcards.size),
         sampler=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
     output:
-        plan.COMMITTEE + "/staged.json",
+        "results/{study}/melting_point/{sampler}/committees/{model}/n{size}/staged.json",
     log:
         "results/{study}/logs/staged/{sampler}/{model}/n{size}.log",
     benchmark:
@@ -134,7 +134,7 @@ rule calibrate:
         models=lambda wildcards: plan.member_fits(STUDY, wildcards.model, wildcards.size),
         test=lambda wildcards: plan.melting_point_test(STUDY),
     output:
-        plan.COMMITTEE + "/calibration.json",
+        "results/{study}/melting_point/{sampler}/committees/{model}/n{size}/calibration.json",
     log:
         "results/{study}/logs/calibrate/{sampler}/{model}/n{size}.log",
     benchmark:
@@ -177,18 +177,13 @@ rule melting_point_tables:
 
 rule melting_point_figures:
     input:
-        **{
-            name: "results/{study}/tables/" + f"{name}.csv"
-            for name in (
-                "delta_mu",
-                "melting_point",
-                "melting_point_summary",
-                "required_accuracy",
-                "reliability",
-                "calibration",
-                "observables",
-            )
-        },
+        delta_mu="results/{study}/tables/delta_mu.csv",
+        melting_point="results/{study}/tables/melting_point.csv",
+        melting_point_summary="results/{study}/tables/melting_point_summary.csv",
+        required_accuracy="results/{study}/tables/required_accuracy.csv",
+        reliability="results/{study}/tables/reliability.csv",
+        calibration="results/{study}/tables/calibration.csv",
+        observables="results/{study}/tables/observables.csv",
     output:
         melting_point=report(
             "results/{study}/figures/melting_point.svg",

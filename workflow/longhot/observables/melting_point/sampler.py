@@ -81,6 +81,8 @@ def _settings(
         barostat="independent",
         k_indices=(2 * repeats[0], 0, 0),
         seed=conditions.seed,
+        melt_temperature_K=conditions.melt_temperature_K,
+        melt_ps=conditions.melt_ps,
     )
 
 
