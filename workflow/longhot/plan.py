@@ -343,9 +343,15 @@ def pinning(study: Study, sampler: str) -> Pinning:
     return question.pinning if sampler in samplers(study) else question.member_pinning or question.pinning
 
 
-def pinning_block(study: Study, sampler: str) -> dict[str, Any]:
-    """The same as plain data, without what only decides which jobs there are."""
-    return pinning(study, sampler).model_dump(mode="json", include=set(Pinning.model_fields))
+def pinning_block(study: Study, wildcards: Any) -> dict[str, Any]:
+    """The same as plain data for one job: another's cell or temperature is none of its business."""
+    block = pinning(study, wildcards.sampler).model_dump(mode="json", include=set(Pinning.model_fields))
+    return block | {"cells": [cell_repeats(wildcards.cell)], "temperatures_K": [float(wildcards.temperature)]}
+
+
+def bulk_block(study: Study, wildcards: Any) -> dict[str, Any]:
+    """Settings of the bulk runs as plain data for one job."""
+    return melting_point_block(study, "bulk") | {"temperatures_K": [float(wildcards.temperature)]}
 
 
 def interface_jobs(study: Study, sampler: str) -> list[dict[str, Any]]:
@@ -369,6 +375,11 @@ def member_samplers(study: Study, committee: dict[str, Any]) -> dict[int, str]:
 def cell_name(repeats: Sequence[int]) -> str:
     """Name of a cell in paths, such as 2x3x8."""
     return "x".join(map(str, repeats))
+
+
+def cell_repeats(name: str) -> list[int]:
+    """The cell of a name."""
+    return [int(n) for n in name.split("x")]
 
 
 def bulk_paths(study: Study, sampler: str) -> list[str]:
@@ -441,6 +452,12 @@ def sampler_files(study: Study, sampler: str) -> dict[str, Any]:
 def interface_folders(study: Study, sampler: str) -> list[tuple[str, float, str]]:
     """Cell, temperature in K and folder of the pinned runs of a sampler."""
     return [(job["cell"], float(job["temperature"]), INTERFACE.format(**job)) for job in interface_jobs(study, sampler)]
+
+
+def first_interface(study: Study, sampler: str) -> tuple[list[int], float]:
+    """Cell and temperature in K of the pinned run whose end is let go of."""
+    cell, temperature_K, _ = interface_folders(study, sampler)[0]
+    return cell_repeats(cell), temperature_K
 
 
 def committee_files(study: Study) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ rule bulk:
         runtime=1440,
     params:
         conditions=plan.conditions(STUDY),
-        block=plan.melting_point_block(STUDY, "bulk"),
+        block=lambda wildcards: plan.bulk_block(STUDY, wildcards),
         reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
         device=STUDY.study.device,
         code=lambda wildcards: code_digest("bulk", *plan.sampler_plugins(STUDY, wildcards.sampler)),
@@ -42,7 +42,7 @@ rule interface:
         runtime=1440,
     params:
         conditions=plan.conditions(STUDY),
-        block=lambda wildcards: plan.pinning_block(STUDY, wildcards.sampler),
+        block=lambda wildcards: plan.pinning_block(STUDY, wildcards),
         reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
         device=STUDY.study.device,
         code=lambda wildcards: code_digest("interface", *plan.sampler_plugins(STUDY, wildcards.sampler)),
@@ -68,7 +68,8 @@ rule coexistence:
     params:
         conditions=plan.conditions(STUDY),
         block=plan.melting_point_block(STUDY, "coexistence"),
-        pinned=lambda wildcards: plan.interface_folders(STUDY, wildcards.sampler)[0],
+        repeats=lambda wildcards: plan.first_interface(STUDY, wildcards.sampler)[0],
+        temperature_K=lambda wildcards: plan.first_interface(STUDY, wildcards.sampler)[1],
         reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
         device=STUDY.study.device,
         code=lambda wildcards: code_digest("coexistence", *plan.sampler_plugins(STUDY, wildcards.sampler)),

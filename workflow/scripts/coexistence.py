@@ -17,13 +17,12 @@ with job(snakemake):
     params = snakemake.params
     reference = None if params.reference is None else references.parse(params.reference)
     folders = [Path(path).parent for path in snakemake.input.get("models", [])]
-    cell, temperature_K, _ = params.pinned
     sampler.coexistence(
         sampler.runner(reference, folders, params.device, params.get("code", "")),
         Conditions.model_validate(params.conditions),
         Coexistence.model_validate(params.block),
-        [int(n) for n in cell.split("x")],
+        params.repeats,
         load(snakemake.input.pinned),
-        temperature_K,
+        params.temperature_K,
         Path(snakemake.output[0]),
     )

@@ -20,7 +20,7 @@ with job(snakemake):
         sampler.runner(reference, folders, params.device, params.get("code", "")),
         Conditions.model_validate(params.conditions),
         Pinning.model_validate(params.block),
-        [int(n) for n in wildcards.cell.split("x")],
+        params.block["cells"][0],
         float(wildcards.temperature),
         {name: Path(path) for name, path in snakemake.output.items()},
     )
