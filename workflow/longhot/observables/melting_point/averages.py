@@ -12,10 +12,10 @@ import longhot.observables.properties
 from longhot.block import plugin, plugin_names
 from longhot.observables.melting_point.phases import Phase
 from longhot.uncertainty.reweighting import (
+    FreeEnergyDifference,
     cumulant_average,
     decorrelate,
     direct_average,
-    effective_sample_size,
     free_energy_difference,
 )
 
@@ -24,6 +24,19 @@ def frame_enthalpies_meV(one: Phase, energies_eV: np.ndarray, pressure_bar: floa
     """Potential energy and PV of each frame per molecule, by the potential whose energies are given."""
     work_eV = pressure_bar * units.bar * one.samples.volume_A3[one.samples.frame_sample]
     return 1e3 * (energies_eV + work_eV) / one.n_molecules
+
+
+def free_energy(one: Phase, energies_eV: np.ndarray) -> FreeEnergyDifference:
+    """G_k - G_0 of a phase from the sampler's frames; the error counts independent ones.
+
+    Args:
+        one: the sampler's run.
+        energies_eV: V_k of its frames, shape (n_frames,).
+    """
+    differences_eV = energies_eV - one.samples.energy_eV[one.samples.frame_sample]
+    usable = len(differences_eV) > 1 and np.isfinite(differences_eV).all()
+    independent = decorrelate(differences_eV).n_independent if usable else None
+    return free_energy_difference(differences_eV, one.temperature_K, independent)
 
 
 def rows_of(
@@ -41,13 +54,14 @@ def rows_of(
     energies = sampled if energies_eV is None else energies_eV
     enthalpies = frame_enthalpies_meV(one, energies, pressure_bar)
     h = (energies - sampled) / (units.kB * one.temperature_K)
+    found = None if energies_eV is None else free_energy(one, energies_eV)
     rows = []
     for name in plugin_names(longhot.observables.properties):
         module = plugin(longhot.observables.properties, name)
         coordinates = module.coordinates(one.samples)
         if one.phase not in module.PHASES or (coordinates is not None and not with_spatial):
             continue
-        mean, error, how = average(module.values(one.samples, enthalpies), h, one.temperature_K, energies_eV is None)
+        mean, error, how = average(module.values(one.samples, enthalpies), h, found)
         state = {"temperature_K": one.temperature_K, "phase": one.phase, "observable": name}
         judged = how if one.valid else how | {"valid": False, "reason": one.reason}
         for place, (value, own_error) in enumerate(zip(mean, error, strict=True)):
@@ -57,7 +71,7 @@ def rows_of(
 
 
 def average(
-    values: np.ndarray, h: np.ndarray, temperature_K: float, sampled: bool
+    values: np.ndarray, h: np.ndarray, found: FreeEnergyDifference | None
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Average and its standard error, each of shape (n_values,), and how they were got.
 
@@ -66,22 +80,21 @@ def average(
     Args:
         values: shape (n_frames, n_values).
         h: beta (V_k - V_0), shape (n_frames,); zeros for the sampler itself.
-        temperature_K: of the run.
-        sampled: whether it is the sampler's own average.
+        found: what ``free_energy`` gave; None for the sampler's own average.
     """
     if not np.isfinite(h).all():
         nothing = np.full(values.shape[1], np.nan)
         return nothing, nothing, _how("direct", np.nan, False, "the member gives no energy for some frames")
     # Of many values the one that varies most: the first bin of a distribution may hold zeros alone.
     independent = decorrelate(values[:, values.std(axis=0).argmax()], h).n_independent
-    if sampled:
+    if found is None:
         return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(independent), _how("sampled", 1.0, True, "")
-    found = free_energy_difference(h * units.kB * temperature_K, temperature_K, decorrelate(h).n_independent)
     if found.method == "direct":
-        mean, ess = direct_average(values, h), effective_sample_size(h)
+        mean = direct_average(values, h)
         weights = np.exp(h.min() - h)
         spread = np.sqrt((weights[:, None] * (values - mean) ** 2).sum(axis=0) / weights.sum())
-        return mean, spread / np.sqrt(max(1.0, ess * independent)), _how("direct", ess, found.valid, found.reason)
+        how = _how("direct", found.ess, found.valid, found.reason)
+        return mean, spread / np.sqrt(max(1.0, found.ess * independent)), how
     influence = values - (h - h.mean())[:, None] * (values - values.mean(axis=0))
     error = influence.std(axis=0, ddof=1) / np.sqrt(independent)
     return cumulant_average(values, h), error, _how("cumulant", found.ess, found.valid, found.reason)

@@ -147,11 +147,13 @@ def member_point(sampler: SamplerResult, corrections: Sequence[Correction]) -> t
         reason = f"the sampler has no melting point: {sampler.melting_point.reason}"
         return MeltingPoint(np.nan, np.nan, np.nan, False, reason), "reweighting"
     found, method = melting_point(sampler.curve, corrections)
-    if sampler.fault and found.valid:
-        found = replace(found, valid=False, reason=f"the sampler: {sampler.fault}")
+    if sampler.fault:
+        reasons = [f"the sampler: {sampler.fault}", found.reason]
+        found = replace(found, valid=False, reason="; ".join(filter(None, reasons)))
     return found, method
 
 
 def _own_point(question: Question, sampler: SamplerResult, folders: dict[tuple[str, float], Path]) -> MeltingPoint:
-    """T_m of a member by its own pinned interface, carried to the crossing with the sampler's enthalpies."""
-    return melting_point_of(*curve_through(pinned_runs(question, folders), sampler.enthalpy))
+    """T_m of a member by its own pinned interface in the first cell, carried on with the sampler's enthalpies."""
+    runs = pinned_runs(question.member_pinning or question.pinning, folders)
+    return melting_point_of(*curve_through([one for one in runs if one.cell == runs[0].cell], sampler.enthalpy))

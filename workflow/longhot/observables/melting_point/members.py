@@ -16,10 +16,10 @@ from ase import units
 
 from longhot.dynamics.samples import Samples
 from longhot.files import atomic_path
-from longhot.observables.melting_point.averages import average, frame_enthalpies_meV
+from longhot.observables.melting_point.averages import average, frame_enthalpies_meV, free_energy
 from longhot.observables.melting_point.phases import Phase
 from longhot.observables.melting_point.thermodynamics import Curve, MeltingPoint, crossing
-from longhot.uncertainty.reweighting import FreeEnergyDifference, decorrelate, free_energy_difference
+from longhot.uncertainty.reweighting import FreeEnergyDifference
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -132,16 +132,14 @@ class _Shift:
 
 
 def _shift(one: Phase, energies_eV: np.ndarray, pressure_bar: float) -> _Shift:
+    found = free_energy(one, energies_eV)
+    if not np.isfinite(found.value_eV):
+        return _Shift(found, np.nan, np.nan)
     sampled_eV = one.samples.energy_eV[one.samples.frame_sample]
-    differences_eV = energies_eV - sampled_eV
-    if len(differences_eV) < 2 or not np.isfinite(differences_eV).all():
-        return _Shift(free_energy_difference(differences_eV, one.temperature_K), np.nan, np.nan)
-    independent = decorrelate(differences_eV).n_independent
     before, after = (frame_enthalpies_meV(one, energies, pressure_bar) for energies in (sampled_eV, energies_eV))
-    h = differences_eV / (units.kB * one.temperature_K)
-    (enthalpy,), (error,), _ = average(after[:, None], h, one.temperature_K, sampled=False)
-    free_energy = free_energy_difference(differences_eV, one.temperature_K, independent)
-    return _Shift(free_energy, float(enthalpy - before.mean()), float(error))
+    h = (energies_eV - sampled_eV) / (units.kB * one.temperature_K)
+    (enthalpy,), (error,), _ = average(after[:, None], h, found)
+    return _Shift(found, float(enthalpy - before.mean()), float(error))
 
 
 @dataclass(frozen=True)

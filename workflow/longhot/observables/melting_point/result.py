@@ -24,6 +24,7 @@ from longhot.observables.melting_point.thermodynamics import (
 
 if TYPE_CHECKING:
     from longhot.config import MeltingPoint as Question
+    from longhot.config import Pinning
 
 MAX_CHI2 = 9.0
 """Scatter of pinned runs at several temperatures, per degree of freedom, above which they contradict each other: three
@@ -89,7 +90,7 @@ def analyse(question: Question, files: SamplerFiles) -> SamplerResult:
         phases.analyse(load(path), phase, temperature_K, equilibration_ps, question.pressure_bar)
         for (phase, temperature_K), path in files.bulk.items()
     ]
-    pinned = pinned_runs(question, files.pinned)
+    pinned = pinned_runs(question.pinning, files.pinned)
     enthalpy = enthalpy_difference(bulk, question.pressure_bar)
     curves = {
         cell: curve_through([one for one in pinned if one.cell == cell], enthalpy)
@@ -104,15 +105,15 @@ def analyse(question: Question, files: SamplerFiles) -> SamplerResult:
     return SamplerResult(bulk, pinned, enthalpy, *curves[first], by_cell[first], by_cell, beside)
 
 
-def pinned_runs(question: Question, folders: dict[tuple[str, float], Path]) -> list[Interface]:
-    """Read and judge pinned runs, given by cell and temperature."""
+def pinned_runs(block: Pinning, folders: dict[tuple[str, float], Path]) -> list[Interface]:
+    """Read and judge pinned runs, given by cell and temperature, that were made with these settings."""
     return [
         interfaces.pinning(
             cell,
             temperature_K,
             {name: load(folder / f"{name}.npz") for name in ("solid", "liquid", "pinned")},
-            question.pinning.kappa_eV,
-            question.pinning.equilibration_ps,
+            block.kappa_eV,
+            block.equilibration_ps,
         )
         for (cell, temperature_K), folder in folders.items()
     ]
@@ -139,4 +140,4 @@ def melting_point_of(curve: Curve | None, fault: str) -> MeltingPoint:
     if curve is None:
         return MeltingPoint(np.nan, np.nan, np.nan, False, fault)
     found = crossing(curve, curve.error, curve.temperature_K, curve.enthalpy.temperatures_K)
-    return replace(found, valid=False, reason=fault) if fault and found.valid else found
+    return replace(found, valid=False, reason="; ".join(filter(None, [fault, found.reason]))) if fault else found

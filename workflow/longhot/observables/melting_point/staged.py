@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,9 +198,13 @@ def between(
         return Reached(StagedFreeEnergy(np.nan, np.nan, np.nan, False, reason))
     independent = [one[:, decorrelate(one[1] - one[0]).indices] for one in energies]
     first, last = np.concatenate(independent, axis=1)  # V_0 and V_k of all frames
+    # What all frames share is added at the end: MBAR does not find its way over hundreds of kT.
+    common_eV = float((last - first).mean())
     # At one pressure PV of a frame is the same in all states, and cancels.
-    reduced = np.array([(1 - weight) * first + weight * last for weight in lambdas]) / (units.kB * temperature_K)
-    found = staged_free_energy(reduced, np.array([one.shape[1] for one in independent]))
+    states_eV = np.array([(1 - weight) * first + weight * (last - common_eV) for weight in lambdas])
+    kT_eV = units.kB * temperature_K
+    found = staged_free_energy(states_eV / kT_eV, np.array([one.shape[1] for one in independent]))
+    found = replace(found, difference_kT=found.difference_kT + common_eV / kT_eV)
     ends = [_mean_enthalpy(runs[end], energies[end][end], pressure_bar) for end in (0, -1)]
     return Reached(found, ends[1][0] - ends[0][0], float(np.hypot(ends[0][1], ends[1][1])))
 
