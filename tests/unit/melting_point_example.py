@@ -103,6 +103,7 @@ def budget() -> pd.DataFrame:
         errors = {
             "committee_raw": 0.85 * SPREAD_K[size],
             "committee_calibrated": 0.85 * SPREAD_K[size] * ALPHA[size],
+            "finite_committee": 0.85 * SPREAD_K[size] / 2,
             "reweighting": 0.25,
             "pinning": 1.2,
             "protocol_coexistence": 1.1,

@@ -211,7 +211,8 @@ def test_a_sound_run_of_a_phase(phase: str) -> None:
     kept_meV = 1000 * energies_eV()[49:] / N_SITES
     assert row["enthalpy_meV"] == pytest.approx(kept_meV.mean())
     expected_error = kept_meV.std(ddof=1) * np.sqrt(found.statistical_inefficiency / 951)
-    assert row["enthalpy_error_meV"] == pytest.approx(expected_error)
+    # Block averages may show more, but not much.
+    assert expected_error * (1 - 1e-9) <= row["enthalpy_error_meV"] < 1.5 * expected_error
     assert row["n_independent"] == pytest.approx(951 / found.statistical_inefficiency)
     assert row["simulated_ps"] == pytest.approx(95.0)
     volume_cm3 = 1e-24 * found.samples.volume_A3[0]

@@ -129,11 +129,11 @@ def test_md_is_compiled_where_it_is_long_and_the_fit_is_compiled() -> None:
 
 def test_first_subset_is_one_that_the_study_draws() -> None:
     path = plan.first_subset(study(learning_curves__seeds=[3, 0]), wildcards("mace-L0-nu2"))
-    assert path == "results/smoke/subsets/methanol/seed3/n20.json"
+    assert path == "results/smoke/subsets/methanol/seed0/n20.json"
 
 
 def test_tables_and_figures_of_the_questions_asked() -> None:
-    both, curves_only = study(), study(robustness=None)
+    both, curves_only = study(melting_point=None), study(robustness=None, melting_point=None)
     names = [Path(path).stem for path in plan.table_paths(both)]
     assert names[:2] == ["learning_curves", "learning_curve_slopes"]
     assert {"stability", "survival", "recheck", "robustness"} <= set(names[2:])
@@ -143,10 +143,10 @@ def test_tables_and_figures_of_the_questions_asked() -> None:
 
 
 def test_a_study_without_questions_makes_its_datasets() -> None:
-    bare = study(robustness=None, learning_curves=None)
+    bare = study(robustness=None, learning_curves=None, melting_point=None)
     assert plan.fits(bare) == plan.simulations(bare) == plan.table_paths(bare) == []
-    assert plan.card_paths(bare) == ["results/smoke/datasets/methanol/card.json"]
-    assert plan.largest_train_size(bare) == 0
+    assert plan.card_paths(bare) == [f"results/smoke/datasets/{name}/card.json" for name in ("methanol", "ice")]
+    assert plan.largest_train_size(bare, "methanol") == 0
 
 
 def test_plugins_of_the_digests() -> None:
@@ -156,6 +156,31 @@ def test_plugins_of_the_digests() -> None:
     assert plan.model_plugins(one, "reference") == ["longhot.models.reference", "longhot.references.xtb"]
     assert plan.dataset_plugins(one, "methanol") == ["longhot.datasets.generate", "longhot.references.xtb"]
     assert plan.reference_plugins(one, None) == []
+
+
+def test_committees_share_the_reference_as_their_sampler() -> None:
+    one = study()
+    assert plan.samplers(one) == ["reference"]
+    assert plan.sampler_fits(one, "reference") == []
+    assert len(plan.member_fits(one, "water", 5)) == 4
+    assert plan.largest_train_size(one, "ice") == 10
+
+
+def test_a_committee_that_samples_is_a_sampler_at_each_size() -> None:
+    one = study(melting_point__sampler="committee", melting_point__coexistence=None)
+    assert plan.samplers(one) == ["water-n5", "water-n10"]
+    assert plan.sampler_fits(one, "water-n5") == plan.member_fits(one, "water", 5)
+
+
+def test_a_member_runs_its_own_interface_where_asked() -> None:
+    own = {"train_sizes": [10], "seeds": [2], "cells": [[1, 2, 3]], "temperatures_K": [270]}
+    one = study(melting_point__member_pinning=own)
+    small, large = plan.committees(one)
+    assert plan.member_samplers(one, small) == {}
+    assert plan.member_samplers(one, large) == {2: "water-n10-seed2"}
+    assert plan.sampler_fits(one, "water-n10-seed2") == [plan.member_fits(one, "water", 10)[2]]
+    (path,) = plan.pinned_paths(one, "water-n10-seed2")
+    assert path.endswith("water-n10-seed2/interfaces/1x2x3-T270/pinned.npz")
 
 
 @pytest.mark.parametrize("question", ["recheck", "start_set"])

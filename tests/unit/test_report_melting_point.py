@@ -55,7 +55,8 @@ def test_good_tables_are_told_with_their_numbers(tmp_path: Path) -> None:
     assert "by reweighting" in middle
     assert "276.40 ± 0.50 K" in large
     assert coverage.startswith(
-        "With the calibrated spread of mace-L0-nu2 and the sampling error, 2 σ cover the distance from the reference "
+        "With the calibrated spread of mace-L0-nu2, the error of a mean over its members and the sampling error, 2 σ "
+        "cover the distance from the reference "
         "at 3 of 3 training sizes; with the raw spread they would at 1."
     )
     assert "A spread over 4 members is itself uncertain by about 41 %" in coverage
@@ -253,7 +254,8 @@ def test_overview_puts_the_parts_of_the_error_side_by_side(tmp_path: Path) -> No
     summary, budget, scores = overview(stored(example.tables(), tmp_path))
     assert [cell.text for cell in summary.rows[0][:4]] == ["ice", "mace-L0-nu2", "25", "271.3"]
     assert [heading.label for heading in budget.headings][3:] == [
-        "calibrated spread", "raw spread", "reweighting", "pinned run", "coexistence check", "cell size",
+        "calibrated spread", "raw spread", "mean of few members",
+        "reweighting", "pinned run", "coexistence check", "cell size",
     ]  # fmt: skip
     assert [cell.text for cell in budget.rows[2]][5:] == ["0.250", "1.20", "1.10", "0.700"]
     assert [cell.text for cell in scores.rows[1][3:7]] == ["energies (meV/atom)", "MD", "1.90", "3.80"]

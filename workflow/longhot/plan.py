@@ -245,9 +245,13 @@ def dataset_plugins(study: Study, dataset: str) -> list[str]:
 
 
 def model_plugins(study: Study, model: str) -> list[str]:
-    """Modules of a model's family, and of the method that it wraps; all references for the control."""
+    """Modules of a model's family, and of the method that it wraps; for the control of all that run one."""
     if model == REFERENCE_MODEL:
-        return ["longhot.models.reference", *(m for name in study.references for m in reference_plugins(study, name))]
+        names = {study.control_reference(dataset) for dataset in study.picked("robustness", "datasets")}
+        return [
+            "longhot.models.reference",
+            *(m for name in sorted(filter(None, names)) for m in reference_plugins(study, name)),
+        ]
     block = study.variants()[model]
     wrapped = getattr(block, "reference_method", None)
     return [f"longhot.models.{block.family}"] + ([f"longhot.references.{wrapped.method}"] if wrapped else [])

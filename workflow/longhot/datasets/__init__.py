@@ -78,6 +78,8 @@ class Splits:
     facts: dict[str, Any] = field(default_factory=dict)
     """What else the card shall tell of the source; JSON types."""
     warnings: list[str] = field(default_factory=list)
+    sampled_here: bool = False
+    """Whether this study sampled and labelled the frames itself, so that their units are no question."""
 
 
 def parse(raw: dict[str, Any] | DatasetBlock) -> DatasetBlock:

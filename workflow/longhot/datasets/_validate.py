@@ -114,7 +114,9 @@ def n_duplicates(split: Sequence[Atoms]) -> int:
 def suspicions(splits: Splits) -> list[str]:
     """Sentences on what is implausible; none of it is certain enough to stop a study."""
     pool = splits.train_pool
-    found = [_force_scale(pool), _energy_scale(pool), _length_scale(pool), _outer_forces(pool)]
+    found = [_outer_forces(pool)]
+    if not splits.sampled_here:
+        found += [_force_scale(pool), _energy_scale(pool), _length_scale(pool)]
     if not splits.atomic_energies_origin.startswith("none known"):
         found.append(_binding(pool, splits.atomic_energies_eV))
     repeated = n_duplicates(pool)

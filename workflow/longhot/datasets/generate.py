@@ -151,6 +151,7 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
             for one in sampled
             if one["n_restarts"]
         ],
+        sampled_here=True,
     )
 
 

@@ -122,6 +122,7 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
         level_of_theory=references.level_of_theory(reference),
         licence="made by this study",
         facts={"reference": reference.model_dump(mode="json"), "n_trajectories": len(tasks)},
+        sampled_here=True,
     )
 
 

@@ -11,6 +11,7 @@ LAMMPS's `fix rhok` (Pedersen et al., Phys. Rev. B 88, 094101 (2013)), whose ord
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from longhot.block import InputError
+from longhot.dynamics.detectors import temperature_limit_K
 from longhot.dynamics.pinned import order_parameter
 from longhot.dynamics.samples import OXYGEN, Samples, Settings, claim, joined, load
 from longhot.references import lammps as reference_method
@@ -102,10 +104,9 @@ def _segment(
                 [reference_method.HEADER[2], f"read_restart {path.with_name(f'{number - 1:05d}.restart')}"]
             )
             library.commands_list(reference_method.pair_commands(config))
-        if settings.pin is not None:
-            types = reference_method.types_of(config, atoms.get_chemical_symbols())
-            library.command(f"group sites type {types['O']}")
         library.commands_list(_integrator(settings, number))
+        library.commands_list(_pin(settings, reference_method.types_of(config, atoms.get_chemical_symbols())))
+        library.commands_list(_watch(library, settings.temperature_K))
         for index in range(max(1, n_steps // per_sample)):
             library.command(f"run {per_sample} pre {'no' if index else 'yes'} post no")
             positions_A = _positions_A(library)
@@ -116,7 +117,7 @@ def _segment(
     except InputError:
         raise
     except Exception as error:  # the library raises nothing narrower
-        failure = " ".join(str(error).split())
+        failure = _typed(" ".join(str(error).split()))
         logger.warning("LAMMPS ended the run: %s", failure)
     numbers = n_before + 1 + np.arange(len(taken))
     energy, temperature, cell, order = (
@@ -134,6 +135,12 @@ def _segment(
         masses_amu=atoms.get_masses(),
         failure=failure,
     ).save(path)
+
+
+def _typed(message: str) -> str:
+    """The outcome and the cause in what LAMMPS says as it ends a run."""
+    hot = re.search(r"Fix halt condition .* with value ([\d.e+]+)", message)
+    return f"temperature_runaway: {float(hot[1]):.4g} K" if hot else f"engine_error: {message}"
 
 
 def _nothing() -> tuple[np.ndarray, ...]:
@@ -157,12 +164,7 @@ def _sample(library: Any, settings: Settings, sites_A: np.ndarray) -> tuple[floa
 def _prepare(library: Any, settings: Settings) -> None:
     """Velocities, and the melting of what shall be molten."""
     hot = settings.melt_temperature_K
-    common = [
-        f"timestep {settings.time_step_fs / 1000:.10g}",
-        "thermo_style custom step pe temp",
-        "thermo_modify norm no",
-    ]
-    library.commands_list(common)
+    library.commands_list(_output(settings))
     if settings.melt != "nothing":
         low, high, *_ = library.extract_box()
         middle = 0.5 * (low[2] + high[2])
@@ -174,17 +176,31 @@ def _prepare(library: Any, settings: Settings) -> None:
                 f"velocity molten create {hot} {_seed(settings, 1)} mom yes",
                 "fix molten molten nve",
                 f"fix hot molten langevin {hot} {hot} 0.1 {_seed(settings, 1)}",
+                *_watch(library, hot),
                 f"run {settings.steps(settings.melt_ps)} post no",
                 "unfix molten",
                 "unfix hot",
+                "unfix watch",
             ]
         )
     library.command(f"velocity all create {settings.temperature_K} {_seed(settings, 2)} mom yes rot no")
 
 
+def _watch(library: Any, temperature_K: float) -> list[str]:
+    """Commands that end a run which explodes at its first step beyond all sense: a few later, LAMMPS itself may die."""
+    limit_K = temperature_limit_K(temperature_K, 3 * library.get_natoms() - 3)
+    return ["variable kinetic equal c_thermo_temp", f"fix watch all halt 1 v_kinetic > {limit_K:.10g} error hard"]
+
+
 def _seed(settings: Settings, use: int) -> int:
     """Of one use of random numbers; LAMMPS takes none beyond 9e8."""
     return (settings.seed * 100_003 + use) % 900_000_000 + 1
+
+
+def _output(settings: Settings) -> list[str]:
+    """Commands for the time step and for what is asked of each sample."""
+    step = f"timestep {settings.time_step_fs / 1000:.10g}"
+    return [step, "thermo_style custom step pe temp", "thermo_modify norm no"]
 
 
 def _integrator(settings: Settings, segment: int) -> list[str]:
@@ -194,18 +210,21 @@ def _integrator(settings: Settings, segment: int) -> list[str]:
     """
     pressure = f"{settings.pressure_bar} {settings.pressure_bar} {BAROSTAT_PS}"
     commands = [
-        f"timestep {settings.time_step_fs / 1000:.10g}",
-        "thermo_style custom step pe temp",
-        "thermo_modify norm no",
+        *_output(settings),
         f"fix barostat all nph {BAROSTATS[settings.barostat]} {pressure}{'' if settings.thermostat else ' pchain 0'}",
     ]
     if settings.thermostat:
         temperature = f"{settings.temperature_K} {settings.temperature_K} {THERMOSTAT_PS}"
         commands.append(f"fix thermostat all langevin {temperature} {_seed(settings, 3 + segment)} zero yes")
-    if settings.pin is not None:
-        n_x, n_y, n_z = settings.k_indices
-        commands.append(f"fix pin sites rhok {n_x} {n_y} {n_z} {settings.pin.kappa_eV:.10g} {settings.pin.anchor:.10g}")
     return commands
+
+
+def _pin(settings: Settings, types: dict[str, int]) -> list[str]:
+    """Commands for the bias, on the oxygen sites; none where there is no bias."""
+    if settings.pin is None:
+        return []
+    bias = f"{settings.pin.kappa_eV:.17g} {settings.pin.anchor:.17g}"
+    return [f"group sites type {types['O']}", f"fix pin sites rhok {' '.join(map(str, settings.k_indices))} {bias}"]
 
 
 def _log(part: Samples, settings: Settings, steps_left: int, wall_s: float) -> None:

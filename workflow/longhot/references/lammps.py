@@ -197,6 +197,7 @@ def _calculator_class() -> Any:
                 raise CalculationFailed(" ".join(str(error).split())) from None
 
         def _open(self, atoms: Any, kind: tuple[Any, ...]) -> None:
+            self._made_for = None  # until all is well
             if self._library is None:
                 self._library = new_library()
             self._library.command("clear")

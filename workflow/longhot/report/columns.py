@@ -35,6 +35,7 @@ CRPS = "Continuous ranked probability score, in the unit of the quantity"
 COMPONENTS = {
     "committee_calibrated": "calibrated spread",
     "committee_raw": "raw spread",
+    "finite_committee": "mean of few members",
     "reweighting": "reweighting",
     "pinning": "pinned run",
     "protocol_coexistence": "coexistence check",

@@ -166,7 +166,8 @@ def coverage(summary: pd.DataFrame, where: str = "") -> list[Sentence]:
     covered_raw = deviation_K(known).abs() <= N_SIGMA * raw_sigma
     total = f"{len(known)} training {'size' if len(known) == 1 else 'sizes'}"
     text = (
-        f"{where}With the calibrated spread of {known['model'].iloc[0]} and the sampling error, {N_SIGMA} σ cover the "
+        f"{where}With the calibrated spread of {known['model'].iloc[0]}, the error of a mean over its members and the "
+        f"sampling error, {N_SIGMA} σ cover the "
         f"distance from the reference at {covered.sum() or 'none'} of {total}; with the raw spread they would at "
         f"{covered_raw.sum() or 'none'}."
     )

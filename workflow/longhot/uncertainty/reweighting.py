@@ -329,10 +329,11 @@ def staged_free_energy(reduced_energies: np.ndarray, n_frames: np.ndarray) -> St
     try:
         # States without overlap: MBAR takes roots of negative numbers, and the overlap below says the same.
         with np.errstate(invalid="ignore"):
-            mbar = MBAR(reduced_energies, n_frames)
+            mbar = MBAR(reduced_energies, n_frames, initialize="BAR")
             found = mbar.compute_free_energy_differences()
             matrix = mbar.compute_overlap()["matrix"]
-    except (ConvergenceError, ParameterError, np.linalg.LinAlgError) as failure:
+    # Without any overlap pymbar meets a name that it does not define.
+    except (ConvergenceError, ParameterError, np.linalg.LinAlgError, NameError) as failure:
         cause = " ".join(str(failure).split())
         return StagedFreeEnergy(np.nan, np.nan, np.nan, False, f"MBAR found no free energies: {cause}")
     # Not symmetric where the states have different numbers of frames.

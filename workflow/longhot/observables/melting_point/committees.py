@@ -88,7 +88,8 @@ class Committee:
     def why_no_alpha(self) -> str:
         """Why ``alpha`` is NaN."""
         reasons = [row["reason"] for row in self.calibration["calibration"] if row["quantity"].startswith("energy")]
-        return next(iter(reasons), "no calibration")
+        # One sentence: a row tells of its own frames too, after a semicolon.
+        return next(iter(reasons), "no calibration").partition("; ")[0]
 
     @property
     def force_maes_meV_per_A(self) -> np.ndarray:

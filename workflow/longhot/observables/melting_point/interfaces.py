@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 
 from longhot.dynamics.samples import Pin, Samples
-from longhot.observables.melting_point.phases import mean_crystalline_share, standard_error, transformed
+from longhot.observables.melting_point.phases import (
+    correlated_error,
+    mean_crystalline_share,
+    standard_error,
+    transformed,
+)
 from longhot.uncertainty.reweighting import decorrelate
 
 PINNED_RANGE = (0.15, 0.85)
@@ -162,9 +167,10 @@ class _Series:
         if len(values) < 4:
             return cls(np.nan, np.nan, 0.0, 0.0)
         g = decorrelate(values).statistical_inefficiency
-        error = standard_error(values, g)
         first, second = (half.mean() for half in np.array_split(values, 2))
-        return cls(float(values.mean()), error, len(values) / g, float(abs(second - first) / (2 * error)))
+        # Block averages would count the drift itself among the errors.
+        drift = float(abs(second - first) / (2 * correlated_error(values, g)))
+        return cls(float(values.mean()), standard_error(values, g), len(values) / g, drift)
 
     def fault(self, name: str) -> str:
         """Why the mean is not to be trusted; empty where it is."""
