@@ -14,10 +14,10 @@ from ase.build import molecule
 
 import longhot.datasets
 from longhot import datasets, files, frames, references
-from longhot.block import plugin_names
+from longhot.block import Block, plugin_names
 from longhot.datasets import _md
 
-XTB = references.parse({"method": "xtb"})
+XTB, MW = references.parse({"method": "xtb"}), references.parse({"method": "lammps"})
 KCAL = units.kcal / units.mol
 
 
@@ -94,12 +94,38 @@ def qm7x(folder: Path) -> dict[str, Any]:
     return {"source": "qm7x", "files": [{"path": str(folder / "1000.hdf5")}]}
 
 
+def ice(folder: Path) -> dict[str, Any]:
+    return {
+        "source": "ice",
+        "reference": "mw",
+        "repeats": [1, 2, 1],
+        "volume_strains": [-0.03, 0.03],
+        "solid_temperatures_K": [250],
+        "liquid_temperatures_K": [300],
+        "melt_fs": 500,
+        "n_train_pool": 24,
+        "n_valid": 4,
+        "n_test": 8,
+        "sample_interval_fs": 50,
+        "equilibration_fs": 100,
+    }
+
+
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "extxyz": extxyz,
     "generate": generate,
+    "ice": ice,
     "qm7x": qm7x,
     "rmd17": rmd17,
 }
+
+
+PERIODIC = ("ice",)
+"""Sources whose example is mW water in a cell; those of the others are water molecules by GFN2-xTB."""
+
+
+def reference_of(example: datasets.DatasetBlock) -> Block:
+    return MW if example.source in PERIODIC else XTB
 
 
 @pytest.fixture(params=plugin_names(longhot.datasets))
@@ -112,7 +138,7 @@ def example(request, tmp_path) -> datasets.DatasetBlock:
 
 def test_leaves_its_files(example, tmp_path):
     out = tmp_path / "out"
-    datasets.build(example, XTB, out, 20)
+    datasets.build(example, reference_of(example), out, 20)
     assert sorted(path.name for path in out.iterdir()) == [
         "atomic_energies.json",
         "card.json",
@@ -125,8 +151,8 @@ def test_leaves_its_files(example, tmp_path):
         assert split, name
         for frame in split:
             assert np.isfinite(frame.info["REF_energy"])
-            assert frame.arrays["REF_forces"].shape == (3, 3)
-            assert not frame.pbc.any()
+            assert frame.arrays["REF_forces"].shape == (len(frame), 3)
+            assert (frame.pbc == (example.source in PERIODIC)).all()
     card = files.read_json(out / "card.json")
     assert card["sets"]["train_pool"]["n_frames"] == len(read["train_pool"])
     assert sum(card["sets"][name]["n_frames"] for name in card["test_sets"]) == len(read["test"])
@@ -134,22 +160,23 @@ def test_leaves_its_files(example, tmp_path):
     assert card["files_sha256"]["train_pool.extxyz"] == files.sha256(out / "train_pool.extxyz")
     for key in ("level_of_theory", "licence", "units", "warnings", "isolated_atoms", "facts"):
         assert key in card
-    assert set(files.read_json(out / "atomic_energies.json")) == {"H", "O"}
+    known = {"O"} if example.source in PERIODIC else {"H", "O"}
+    assert set(files.read_json(out / "atomic_energies.json")) == known
 
 
 def test_labels_are_those_of_the_frames_in_eV(example, tmp_path):
-    """Every example is labelled by GFN2-xTB, whatever the units of its files."""
+    """Whatever the units of its files."""
     out = tmp_path / "out"
-    datasets.build(example, XTB, out, 1)
+    datasets.build(example, reference_of(example), out, 1)
     for frame in frames.read(out / "train_pool.extxyz")[:5] + frames.read(out / "test.extxyz")[-3:]:
-        one = references.label([frame], XTB)[0]
+        one = references.label([frame], reference_of(example))[0]
         assert frame.info["REF_energy"] == pytest.approx(one.energy_eV, abs=1e-5)
         np.testing.assert_allclose(frame.arrays["REF_forces"], one.forces_eV_per_A, atol=1e-4)
 
 
 def test_same_config_same_bytes(example, tmp_path):
     for name in ("a", "b"):
-        datasets.build(example, XTB, tmp_path / name, 1)
+        datasets.build(example, reference_of(example), tmp_path / name, 1)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 

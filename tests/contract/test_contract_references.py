@@ -13,6 +13,7 @@ from longhot.block import InputError, plugin, plugin_names
 
 EXAMPLES = {
     "ase": {"method": "ase", "calculator": "ase.calculators.emt.EMT", "level_of_theory": "EMT"},
+    "lammps": {"method": "lammps", "pair_style": "lj/cut 4.0", "pair_coeff": ["* * 0.01 1.5"]},
     "pyscf": {"method": "pyscf", "xc": "pbe", "basis": "sto-3g", "grid_level": 1},
     "tblite": {"method": "tblite"},
     "xtb": {"method": "xtb"},
@@ -99,7 +100,7 @@ def test_scf_that_does_not_converge(method):
     ("raw", "sentence"),
     [
         ({}, "`method` is missing"),
-        ({"method": "dft"}, "unknown name 'dft' in references: use one of ase, pyscf, tblite, xtb"),
+        ({"method": "dft"}, "unknown name 'dft' in references: use one of ase, lammps, pyscf, tblite, xtb"),
         ({"method": "xtb", "hamiltonian": "GFN9"}, "hamiltonian.*GFN2-xTB"),
         ({"method": "xtb", "acuracy": 1.0}, "acuracy"),
         ({"method": "ase", "calculator": "EMT", "level_of_theory": "EMT"}, "calculator"),

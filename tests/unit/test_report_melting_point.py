@@ -257,7 +257,7 @@ def test_overview_puts_the_parts_of_the_error_side_by_side(tmp_path: Path) -> No
         "calibrated spread", "raw spread", "mean of few members",
         "reweighting", "pinned run", "coexistence check", "cell size",
     ]  # fmt: skip
-    assert [cell.text for cell in budget.rows[2]][5:] == ["0.250", "1.20", "1.10", "0.700"]
+    assert [cell.text for cell in budget.rows[2]][6:] == ["0.250", "1.20", "1.10", "0.700"]
     assert [cell.text for cell in scores.rows[1][3:7]] == ["energies (meV/atom)", "MD", "1.90", "3.80"]
 
 

@@ -42,7 +42,7 @@ def runner(reference: Block | None, folders: Sequence[Path], device: str, identi
         identity: digest of the code that runs.
     """
     if not folders and isinstance(reference, lammps.reference_method.Config):
-        return partial(_in_lammps, config=reference)
+        return partial(_in_lammps, config=reference, identity=identity)
     weights = [files.sha256(path) for folder in folders for path in sorted(folder.glob("model.*"))]
     potential = potential_of(reference, folders, device)
     return partial(_in_engine, potential=potential, identity=f"{weights} {reference} {identity}")
@@ -59,8 +59,10 @@ def potential_of(reference: Block | None, folders: Sequence[Path], device: str) 
     return members[0] if len(members) == 1 else Committee(members)
 
 
-def _in_lammps(atoms: Atoms, settings: Settings, out: Path, *, config: lammps.reference_method.Config) -> None:
-    lammps.run(atoms, config, settings, out)
+def _in_lammps(
+    atoms: Atoms, settings: Settings, out: Path, *, config: lammps.reference_method.Config, identity: str
+) -> None:
+    lammps.run(atoms, config, settings, out, identity)
 
 
 def _in_engine(atoms: Atoms, settings: Settings, out: Path, *, potential: Potential, identity: str) -> None:
