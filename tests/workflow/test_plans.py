@@ -73,7 +73,8 @@ def test_a_bad_config_is_one_line(changes: dict[str, Any], sentence: str, reposi
 
 
 def test_a_training_size_beyond_the_pool_fails_before_any_fit(repository: Path) -> None:
-    config = write_config(repository, "greedy.yaml", study__name="greedy", learning_curves__train_sizes=[10, 20, 50])
+    changes = {"learning_curves__train_sizes": [10, 20, 50], "melting_point": None}
+    config = write_config(repository, "greedy.yaml", study__name="greedy", **changes)
     done = snakemake(repository, "--cores", "1", "--configfile", config)
     assert done.returncode != 0
     lines = [line for line in done.stdout.splitlines() if "50" in line and "40" in line]
