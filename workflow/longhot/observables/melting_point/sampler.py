@@ -6,6 +6,7 @@ in the engine.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -131,13 +132,25 @@ def interface(
     if not out["solid"].exists():
         run(start, settings, out["solid"])
     solid = equilibrated(load(out["solid"]))
+    if load(out["solid"]).failure:
+        _skip(load(out["solid"]), "the whole solid", out["liquid"], out["pinned"])
+        return
     start.set_cell(solid.cell_A.mean(axis=0), scale_atoms=True)
     if not out["liquid"].exists():
         run(start, replace(settings, barostat="z", melt="all"), out["liquid"])
+    if load(out["liquid"]).failure:
+        _skip(load(out["liquid"]), "the whole liquid", out["pinned"])
+        return
     anchor = middle(solid, equilibrated(load(out["liquid"])))
     duration_ps = block.equilibration_ps + block.duration_ps
     pinned = _settings(conditions, repeats, temperature_K, duration_ps, duration_ps)
     run(start, replace(pinned, barostat="z", melt="half", pin=Pin(anchor, block.kappa_eV)), out["pinned"])
+
+
+def _skip(ended: Samples, name: str, *paths: Path) -> None:
+    """Leave empty samples, with the cause, for runs that a failed one before them makes impossible."""
+    for path in paths:
+        replace(ended.after(math.inf), failure=f"not run, for {name} ended early: {ended.failure}").save(path)
 
 
 def coexistence(
