@@ -210,7 +210,19 @@ TABLES = {
 }
 
 
+COLUMNS_OF_EMPTY = {
+    "observables": [
+        *("dataset", "model", "train_size", "member", "temperature_K", "phase", "observable", "coordinate_A"),
+        *("value", "sampling_error", "method", "ess", "valid", "reason"),
+    ],
+    "reliability": ["dataset", "model", "train_size", "scope", "quantity", "spread", "expected", "observed"],
+}
+"""Columns of the tables that have no row where no run left a frame, or no spread has scores."""
+
+
 def _table(name: str, dataset: str, rows: Rows) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame([{"dataset": dataset, **row} for row in rows])
+    made = [{"dataset": dataset, **row} for row in rows]
+    # A table may be empty, its columns are promised all the same.
+    return pd.DataFrame(made, columns=None if made else COLUMNS_OF_EMPTY[name])
