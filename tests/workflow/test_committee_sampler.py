@@ -79,12 +79,10 @@ def test_the_committee_is_the_sampler(tables: dict[str, pd.DataFrame]) -> None:
     assert (tables["phases"].n_sites == 16).all()
 
 
-def test_members_scatter_about_their_mean(tables: dict[str, pd.DataFrame]) -> None:
-    """V_0 is the mean of the V_k, so to first order the members' corrections sum to nothing."""
+def test_every_member_has_its_row(tables: dict[str, pd.DataFrame]) -> None:
     table = tables["delta_mu"]
     assert sorted(table[table.model == "water"].member) == SEEDS
-    energies = tables["observables"].query("observable == 'enthalpy_meV' and phase == 'solid'")
-    assert len(energies[energies.model == "water"]) == len(SEEDS)
+    assert table.reason.str.len().gt(0).all()
 
 
 def test_what_so_short_runs_cannot_tell_is_flagged(tables: dict[str, pd.DataFrame]) -> None:
