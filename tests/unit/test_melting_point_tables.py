@@ -693,6 +693,22 @@ def test_own_pinned_interface_of_a_member(tmp_path: Path) -> None:
     assert abs(found["melting_point_K"] - (TRUTH_K - 1.0 / ENTROPY)) < 3 * found["sampling_error_K"]
 
 
+def test_size_effect_of_the_sampler_is_taken_off_a_member_in_a_smaller_cell(tmp_path: Path) -> None:
+    effect_meV = -0.8
+    study = Study(tmp_path)
+    study.pinned["1x2x2", 281.0] = study._pinned(281.0, effect_meV)
+    own = {("1x2x2", 285.0): study._pinned(285.0, effect_meV + 1.0)}
+    study.committees[0] = replace(study.committees[0], own_pinning={1: own})
+    rows = study.tables()["melting_point"]
+    (found,) = rows[(rows["model"] == "mace") & (rows["method"] == "pinning")].to_dict("records")
+    sampled = rows[(rows["model"] == "reference") & (rows["method"] == "pinning")]["sampling_error_K"].item()
+    assert found["valid"]
+    effect_K = float(found["reason"].removeprefix("found in 1x2x2: ").partition(" K of size effect")[0])
+    assert effect_K == pytest.approx(-effect_meV / ENTROPY, abs=3 * sampled)
+    assert found["sampling_error_K"] == pytest.approx(2**0.5 * sampled, rel=0.3)
+    assert abs(found["melting_point_K"] - (TRUTH_K - 1.0 / ENTROPY)) < 3 * found["sampling_error_K"]
+
+
 def test_chemical_potentials_need_enthalpies() -> None:
     """One pinned run and no pair of phases; then a pair."""
     one = replace(COEXISTING, method="pinning", temperature_K=280.0, value=1.4)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from longhot import plan
+from longhot.block import InputError
 from longhot.config import Study, load
 
 SMOKE = Path(__file__).resolve().parents[2] / "config" / "smoke.yaml"
@@ -173,14 +174,20 @@ def test_a_committee_that_samples_is_a_sampler_at_each_size() -> None:
 
 
 def test_a_member_runs_its_own_interface_where_asked() -> None:
-    own = {"train_sizes": [10], "seeds": [2], "cells": [[1, 2, 3]], "temperatures_K": [270]}
+    own = {"train_sizes": [10], "seeds": [2], "cells": [[1, 2, 4]], "temperatures_K": [270]}
     one = study(melting_point__member_pinning=own)
     small, large = plan.committees(one)
     assert plan.member_samplers(one, small) == {}
     assert plan.member_samplers(one, large) == {2: "water-n10-seed2"}
     assert plan.sampler_fits(one, "water-n10-seed2") == [plan.member_fits(one, "water", 10)[2]]
     (path,) = plan.pinned_paths(one, "water-n10-seed2")
-    assert path.endswith("water-n10-seed2/interfaces/1x2x3-T270/pinned.npz")
+    assert path.endswith("water-n10-seed2/interfaces/1x2x4-T270/pinned.npz")
+
+
+def test_a_member_stays_with_the_cells_of_the_sampler() -> None:
+    own = {"train_sizes": [10], "cells": [[1, 2, 5]], "temperatures_K": [270]}
+    with pytest.raises(InputError, match=r"^melting_point\.member_pinning\.cells: \[1, 2, 5\] not in .*size effect"):
+        study(melting_point__member_pinning=own)
 
 
 @pytest.mark.parametrize("question", ["recheck", "start_set"])

@@ -179,7 +179,7 @@ class Pinning(Block):
 
 
 class MemberPinning(Pinning):
-    """Members that run a pinned interface of their own, as a check of what reweighting says of them."""
+    """Members that run a pinned interface of their own, as a check of what reweighting says; in cells of ``pinning``."""
 
     train_sizes: list[PositiveInt] = Field(min_length=1, description="A part of melting_point's.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="A part of melting_point's.")
@@ -309,6 +309,12 @@ class Study(Block):
             unknown = set(getattr(own, key, [])) - set(getattr(question, key))
             if unknown:
                 raise ValueError(f"melting_point.member_pinning.{key}: {sorted(unknown)} not in melting_point.{key}")
+        for cell in own.cells if own else []:
+            if cell not in question.pinning.cells:
+                raise ValueError(
+                    f"melting_point.member_pinning.cells: {list(cell)} not in melting_point.pinning.cells: the size "
+                    "effect is unknown where the sampler does not run that cell too"
+                )
         for model in self._pick("models", question.models, "melting_point.models"):
             r_max_A = getattr(self.variants()[model], "r_max_A", 0.0)
             for where, repeats in [("bulk.repeats", question.bulk.repeats)] + [

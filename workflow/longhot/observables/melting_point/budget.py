@@ -66,8 +66,8 @@ def _beside_other_cells(result: SamplerResult) -> Part:
     usable = [one for one in others if one.valid]
     if not first.valid or not usable:
         return np.nan, "; ".join(f"{cell}: {one.reason}" for cell, one in result.by_cell.items() if not one.valid)
-    last = usable[-1]
-    return _difference(first.temperature_K, first.error_K, last.temperature_K, last.error_K)
+    second = usable[0]
+    return _difference(first.temperature_K, first.error_K, second.temperature_K, second.error_K)
 
 
 def _difference(first: float, first_error: float, second: float, second_error: float) -> Part:

@@ -155,6 +155,24 @@ def member_point(sampler: SamplerResult, corrections: Sequence[Correction]) -> t
 
 
 def _own_point(question: Question, sampler: SamplerResult, folders: dict[tuple[str, float], Path]) -> MeltingPoint:
-    """T_m of a member by its own pinned interface in the first cell, carried on with the sampler's enthalpies."""
+    """T_m of a member by its own pinned interface, carried on with the sampler's enthalpies.
+
+    Its cell may be a smaller one: what that changes in the sampler's T_m is taken off. As in the members' other
+    melting points, the error is without that of the sampler's own in the first cell.
+    """
     runs = pinned_runs(question.member_pinning or question.pinning, folders)
-    return melting_point_of(*curve_through([one for one in runs if one.cell == runs[0].cell], sampler.enthalpy))
+    cell = runs[0].cell
+    found = melting_point_of(*curve_through([one for one in runs if one.cell == cell], sampler.enthalpy))
+    first, same = sampler.melting_point, sampler.by_cell[cell]
+    if same is first:
+        return found
+    reasons = [found.reason, *(f"the sampler: {one.reason}" for one in (first, same) if not one.valid)]
+    effect_K = same.temperature_K - first.temperature_K
+    remark = f"found in {cell}: {effect_K:+.1f} K of size effect, the sampler's own, are taken off"
+    return replace(
+        found,
+        temperature_K=found.temperature_K - effect_K,
+        error_K=float(np.hypot(found.error_K, same.error_K)),
+        valid=found.valid and first.valid and same.valid,
+        reason="; ".join(filter(None, [*reasons, remark])),
+    )
