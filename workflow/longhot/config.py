@@ -179,7 +179,7 @@ class Pinning(Block):
 
 
 class MemberPinning(Pinning):
-    """Members that run a pinned interface of their own, as a check of what reweighting says; in cells of ``pinning``."""
+    """Members that run a pinned interface of their own, as a check of the reweighting; in cells of ``pinning``."""
 
     train_sizes: list[PositiveInt] = Field(min_length=1, description="A part of melting_point's.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="A part of melting_point's.")

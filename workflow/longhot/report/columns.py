@@ -191,6 +191,7 @@ COLUMNS = {
     "energy_meV_per_atom": Column("energies", "meV/atom"),
     "force_per_atom_meV_per_A": Column("forces (spread by atom)", "meV/Å"),
     "force_per_frame_meV_per_A": Column("forces (spread by frame)", "meV/Å"),
+    "stress_GPa": Column("stresses", "GPa"),
     "alpha": Column("α", meaning="Factor for the spread, fitted on other hold-out frames", empty=SEE_REASON),
     "alpha_of_scope": Column("α asked for", meaning="What these frames themselves ask for", empty=SEE_REASON),
     "nll_raw": Column("NLL, raw", meaning="Negative log likelihood", empty=SEE_REASON),

@@ -207,6 +207,10 @@ class CommitteePrediction:
     """Of each frame, shape (n_members, n_atoms, 3)."""
     reference_forces_eV_per_A: Sequence[np.ndarray]
     """Of each frame, shape (n_atoms, 3)."""
+    stresses_GPa: np.ndarray | None = None
+    """Of periodic frames, shape (n_members, n_frames, 6); NaN where it was not computed."""
+    reference_stresses_GPa: np.ndarray | None = None
+    """Shape (n_frames, 6)."""
 
     def __post_init__(self) -> None:
         if self.n_members < 2:
@@ -246,6 +250,8 @@ class CommitteePrediction:
             self.reference_energies_eV[first::2],
             self.forces_eV_per_A[first::2],
             self.reference_forces_eV_per_A[first::2],
+            None if self.stresses_GPa is None else self.stresses_GPa[:, first::2],
+            None if self.reference_stresses_GPa is None else self.reference_stresses_GPa[first::2],
         )
 
 
@@ -295,12 +301,23 @@ def frame_force_values(prediction: CommitteePrediction) -> Values:
     return _force_values(prediction, committee_force_std)
 
 
+def stress_values(prediction: CommitteePrediction) -> Values:
+    """The six components of the stress in GPa, of the frames where it was computed."""
+    assert prediction.stresses_GPa is not None
+    assert prediction.reference_stresses_GPa is not None
+    computed = ~np.isnan(prediction.reference_stresses_GPa).any(axis=1)
+    members, reference = prediction.stresses_GPa[:, computed], prediction.reference_stresses_GPa[computed]
+    errors = reference - members.mean(axis=0)
+    return Values(errors.ravel(), members.std(axis=0, ddof=1).ravel(), np.ones(errors.size))
+
+
 Pooling = Callable[[CommitteePrediction], Values]
 QUANTITIES: dict[str, Pooling] = {
     "energy_meV_per_atom": energy_values,
     "force_per_atom_meV_per_A": atom_force_values,
     "force_per_frame_meV_per_A": frame_force_values,
 }
+STRESS = {"stress_GPa": stress_values}
 
 NO_SCORES = Scores(np.nan, np.nan, np.nan, np.nan)
 
@@ -331,7 +348,8 @@ def calibration_rows(
     if md is not None:
         scored["md"] = md
     rows, levels = [], []
-    for quantity, values_of in QUANTITIES.items():
+    has_stress = all(one.stresses_GPa is not None for one in (fitted, *scored.values()))
+    for quantity, values_of in (QUANTITIES | STRESS if has_stress else QUANTITIES).items():
         alpha, fault = _factor(values_of(fitted), holdout.n_members)
         for scope, prediction in scored.items():
             ids = {"scope": scope, "quantity": quantity}

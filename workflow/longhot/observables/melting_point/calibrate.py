@@ -15,6 +15,7 @@ from longhot.dynamics.samples import Samples
 from longhot.files import write_json
 from longhot.observables.melting_point.members import frames_of
 from longhot.uncertainty.calibration import CommitteePrediction, calibration_rows
+from longhot.uncertainty.stress import VOIGT, stresses_GPa
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from longhot.potential import Potential
 
 logger = logging.getLogger(__name__)
+
+STRESS_PAIRS = 10
+"""Pairs of frames whose stress is computed by each member and the reference."""
 
 
 def calibrate(
@@ -38,8 +42,8 @@ def calibrate(
         out: JSON file.
     """
     labelled = _labelled(visited, reference)
-    holdout = predict(members, test)
-    md = predict(members, labelled) if labelled else None
+    holdout = predict(members, test, reference)
+    md = predict(members, labelled, reference) if labelled else None
     calibration, reliability = calibration_rows(holdout, md)
     maes = [1e3 * _force_mae(holdout, member) for member in range(len(members))]
     rows = [
@@ -67,15 +71,37 @@ def _labelled(frames: Sequence[Atoms], reference: Block | None) -> list[Atoms]:
     ]
 
 
-def predict(members: Sequence[Potential], labelled: Sequence[Atoms]) -> CommitteePrediction:
-    """What the members say of labelled frames."""
+def predict(
+    members: Sequence[Potential], labelled: Sequence[Atoms], reference: Block | None = None
+) -> CommitteePrediction:
+    """What the members say of labelled frames; with stresses of periodic ones where a reference is at hand."""
     labels = [member.predict(labelled) for member in members]
     return CommitteePrediction(
         energies_eV=np.array([[one.energy_eV for one in own] for own in labels]),
         reference_energies_eV=fr.energies(labelled),
         forces_eV_per_A=[np.array([one.forces_eV_per_A for one in frame]) for frame in zip(*labels, strict=True)],
         reference_forces_eV_per_A=fr.forces(labelled),
+        **(_stresses(members, labelled, reference) if reference and all(one.pbc.all() for one in labelled) else {}),
     )
+
+
+def _stresses(members: Sequence[Potential], frames: Sequence[Atoms], reference: Block) -> dict[str, np.ndarray]:
+    """Stresses by members and reference of some frames, NaN elsewhere: each is worth 12 energies."""
+    some = stressed_frames(len(frames))
+    every = np.full((len(members) + 1, len(frames), len(VOIGT)), np.nan)
+    for own, potential in zip(every, [*members, references.ReferencePotential(reference)], strict=True):
+        own[some] = stresses_GPa(potential, [frames[one] for one in some])
+    return {"stresses_GPa": every[:-1], "reference_stresses_GPa": every[-1]}
+
+
+def stressed_frames(n_frames: int) -> np.ndarray:
+    """Which frames have their stress computed: pairs of neighbours, spread evenly.
+
+    Neighbours, since alpha is fitted on every other frame and tried on those in between.
+    """
+    first = 2 * np.unique(np.linspace(0, max(0, n_frames - 2) // 2, STRESS_PAIRS).astype(int))
+    both = np.sort(np.concatenate([first, first + 1]))
+    return both[both < n_frames]
 
 
 def _force_mae(prediction: CommitteePrediction, member: int) -> float:
