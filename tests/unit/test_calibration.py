@@ -170,7 +170,7 @@ def test_reliability_by_hand() -> None:
 def test_atom_spreads_by_hand() -> None:
     """Two members: one atom differs by 2 in x alone, the other by 3, 6 and 6 (variances 4.5, 18, 18)."""
     forces = np.array([[[1.0, 5.0, 5.0], [0.0, 0.0, 0.0]], [[3.0, 5.0, 5.0], [3.0, 6.0, -6.0]]])
-    np.testing.assert_allclose(calibration.atom_force_std(forces), np.sqrt([2 / 3, 13.5]))
+    np.testing.assert_allclose(calibration.atom_spreads(forces), np.sqrt([2 / 3, 13.5]))
 
 
 def test_members_are_spread_about_the_same_mean() -> None:

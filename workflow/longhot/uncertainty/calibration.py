@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from longhot.block import InputError
-from longhot.uncertainty.committee import committee_force_std
+from longhot.uncertainty.committee import atom_spreads, committee_force_std
 
 MIN_MEMBERS = 4
 ENCE_MAX_BINS = 10
@@ -168,18 +168,6 @@ def reliability(errors: np.ndarray, spreads: np.ndarray, n_levels: int = 21) -> 
     return expected, np.searchsorted(distances, ndtri((1 + expected) / 2), side="right") / len(distances)
 
 
-def atom_force_std(forces_eV_per_A: np.ndarray) -> np.ndarray:
-    """Spread of a committee's force on each atom in eV/A, shape (n_atoms,).
-
-    The variance over the members (ddof 1) of each component, averaged over the three, and its root taken: the
-    spread of one component, which does not change when the frame is turned.
-
-    Args:
-        forces_eV_per_A: shape (n_members, n_atoms, 3), at least 2 members.
-    """
-    return np.sqrt(np.var(forces_eV_per_A, axis=0, ddof=1).mean(axis=-1))
-
-
 def spread_members(values: np.ndarray, alpha: float) -> np.ndarray:
     """Members at the calibrated distance from their mean, V + alpha (V_k - V).
 
@@ -292,8 +280,8 @@ def _force_values(prediction: CommitteePrediction, spread: Callable[[np.ndarray]
 
 
 def atom_force_values(prediction: CommitteePrediction) -> Values:
-    """Force components in meV/A, the three of an atom with its ``atom_force_std``."""
-    return _force_values(prediction, atom_force_std)
+    """Force components in meV/A, the three of an atom with its ``atom_spreads``."""
+    return _force_values(prediction, atom_spreads)
 
 
 def frame_force_values(prediction: CommitteePrediction) -> Values:

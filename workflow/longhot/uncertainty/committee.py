@@ -33,6 +33,18 @@ def committee_force_std(forces_eV_per_A: np.ndarray) -> float:
     return float(np.sqrt(np.var(forces_eV_per_A, axis=0, ddof=1).mean()))
 
 
+def atom_spreads(forces_eV_per_A: np.ndarray) -> np.ndarray:
+    """Spread of a committee's forces on each atom of one frame in eV/A, shape (n_atoms,).
+
+    The variance over the members (ddof 1) of each force component, averaged over the three components, and
+    its root taken; the root mean square over atoms is ``committee_force_std``.
+
+    Args:
+        forces_eV_per_A: shape (n_members, n_atoms, 3), at least 2 members.
+    """
+    return np.sqrt(np.var(forces_eV_per_A, axis=0, ddof=1).mean(axis=-1))
+
+
 @dataclass(frozen=True, kw_only=True)
 class CommitteeResult(BatchResult):
     """The mean over the members, and their spread."""
@@ -66,8 +78,16 @@ class Committee:
 
     def force_std(self, frames: Sequence[Atoms]) -> np.ndarray:
         """``committee_force_std`` of each frame in eV/A, shape (n_frames,); NaN where a member has no forces."""
+        return np.array([committee_force_std(forces) for forces in self._member_forces(frames)])
+
+    def atom_spreads(self, frames: Sequence[Atoms]) -> list[np.ndarray]:
+        """``atom_spreads`` of each frame in eV/A, shape (n_atoms,) each; NaN where a member has no forces."""
+        return [atom_spreads(forces) for forces in self._member_forces(frames)]
+
+    def _member_forces(self, frames: Sequence[Atoms]) -> list[np.ndarray]:
+        """Forces of each frame by all members in eV/A, shape (n_members, n_atoms, 3) each."""
         forces = [[one.forces_eV_per_A for one in labels] for labels in self.predict_members(frames)]
-        return np.array([committee_force_std(np.array(one)) for one in zip(*forces, strict=True)])
+        return [np.array(one) for one in zip(*forces, strict=True)]
 
     def batch(self, atoms: Atoms, n_replicas: int) -> CommitteeBatch:
         """A committee for ``n_replicas`` copies of ``atoms``."""
