@@ -43,6 +43,8 @@ wildcard_constraints:
     sampler=r"[\w.-]+",
     phase=r"solid|liquid",
     cell=r"\d+x\d+x\d+",
+    strategy=r"[a-z_]+",
+    round=r"\d+",
 
 
 include: "workflow/rules/data.smk"
@@ -50,6 +52,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/recheck.smk"
 include: "workflow/rules/observe.smk"
+include: "workflow/rules/learn.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -16,6 +16,7 @@ from longhot.models import FitTask
 TIGHT_XTB = {"method": "xtb", "accuracy": 0.01}
 
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "gp": {"family": "gp", "n_max": 4, "l_max": 3, "n_sparse": 150},
     # A cutoff well below the size of methanol, so that some pairs of a static batch lie beyond it.
     "mace": {
         "family": "mace",

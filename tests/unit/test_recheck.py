@@ -249,11 +249,11 @@ def test_atoms_of_another_molecule_are_refused(simulation: Path, tmp_path: Path)
 def test_periodic_frames_have_their_own_cell_and_molecules_none() -> None:
     frames = snapshots([0, 5, 6])
     periodic, alone = Atoms("H2", cell=[9, 9, 9], pbc=True), Atoms("H2")
-    made = recheck_module._frame(periodic, frames, 2)
+    made = recheck_module.frame_of(periodic, frames, 2)
     np.testing.assert_array_equal(made.cell.array, 6 * np.eye(3))
     np.testing.assert_array_equal(made.positions, np.full((2, 3), 6.0))
     assert periodic.cell[0, 0] == 9
-    assert recheck_module._frame(alone, frames, 2).cell.rank == 0
+    assert recheck_module.frame_of(alone, frames, 2).cell.rank == 0
 
 
 def test_second_recheck_labels_nothing(simulation: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -34,7 +34,7 @@ Repeats = Annotated[list[PositiveInt], Field(min_length=3, max_length=3)]
 ICE_CELL_A = (7.2, 4.4, 7.6)
 """Edges of such a cell at its smallest: ice at low temperature, less two percent."""
 
-Question = Literal["learning_curves", "robustness", "melting_point"]
+Question = Literal["learning_curves", "robustness", "melting_point", "active_learning"]
 """What a study may ask, each a block of its config."""
 REFERENCE_MODEL = "reference"
 """The id of the control: the dataset's reference method, run as if it were a model."""
@@ -249,6 +249,39 @@ class MeltingPoint(Conditions):
     member_pinning: MemberPinning | None = Field(None, description="A check of the reweighting; absent: none.")
 
 
+Strategy = Literal["random", "diverse", "uncertain_frame", "uncertain_atom", "uncertain_diverse"]
+
+
+class ActiveLearning(Block):
+    """Whether it pays to choose frames from the potential's own MD: strategies at equal numbers of labels."""
+
+    dataset: Name = Field(description="A dataset with a reference, whose pool gives the initial frames.")
+    model: Name = Field(description="Id of a model.")
+    strategies: list[Strategy] = Field(
+        ["random", "diverse", "uncertain_diverse"],
+        min_length=1,
+        description="How frames are chosen; `random` is what the others are held against.",
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 1, 2], min_length=1, description="Repeats of the whole loop, each with its own initial frames and weights."
+    )
+    members: Annotated[int, Field(ge=2)] = Field(4, description="Fits of a committee; the first drives the MD.")
+    initial_frames: PositiveInt = Field(10, description="Frames of the training pool that every strategy begins with.")
+    frames_per_round: PositiveInt = Field(5, description="Frames that a round labels and adds.")
+    rounds: PositiveInt = Field(3, description="Rounds after the first fit.")
+    refit_steps: PositiveInt | None = Field(
+        None, description="Gradient steps of a refit, which begins with the last weights; absent: those of the model."
+    )
+    tolerance_meV_per_A: PositiveFloat = Field(
+        20.0, description="A round whose chosen frames show a smaller force MAE before the refit ends the loop."
+    )
+    start_set: Name = Field("test", description="The test set whose frames start the MD.")
+    evaluation_frames: PositiveInt = Field(
+        24, description="MD frames of each round that are labelled to judge it, beside the budget."
+    )
+    protocol: Protocol = Field(description="The MD of each round, which visits the candidates and judges the fit.")
+
+
 class Study(Block):
     """A whole config file."""
 
@@ -263,6 +296,7 @@ class Study(Block):
     learning_curves: LearningCurves | None = Field(None, description="Asked where present.")
     robustness: Robustness | None = Field(None, description="Asked where present; needs learning_curves.")
     melting_point: MeltingPoint | None = Field(None, description="Asked where present.")
+    active_learning: ActiveLearning | None = Field(None, description="Asked where present.")
 
     @field_validator("references", mode="before")
     @classmethod
@@ -295,7 +329,23 @@ class Study(Block):
             self._check_robustness(self.robustness)
         if self.melting_point:
             self._check_melting_point(self.melting_point)
+        if self.active_learning:
+            self._check_active_learning(self.active_learning)
         return self
+
+    def _check_active_learning(self, question: ActiveLearning) -> None:
+        self._pick("datasets", [question.dataset], "active_learning.dataset")
+        self._pick("models", [question.model], "active_learning.model")
+        if question.model not in self.variants():
+            raise ValueError(f"active_learning.model: {question.model} is a sweep, name one of its models")
+        if not self.variants()[question.model].forces_depend_on_data:
+            raise ValueError(
+                f"active_learning.model: the forces of {question.model} learn nothing from data, use another"
+            )
+        if self.datasets[question.dataset].reference is None:
+            raise ValueError(
+                f"active_learning.dataset: datasets.{question.dataset} names no reference that could label, add it"
+            )
 
     def _check_melting_point(self, question: MeltingPoint) -> None:
         self._pick("datasets", [question.dataset], "melting_point.dataset")
@@ -381,8 +431,10 @@ class Study(Block):
         block = getattr(self, question)
         if block is None:
             return []
-        if isinstance(block, MeltingPoint) and kind == "datasets":
+        if kind == "datasets" and isinstance(block, MeltingPoint | ActiveLearning):
             return [block.dataset]
+        if isinstance(block, ActiveLearning):
+            return [block.model]
         return self._pick(kind, getattr(block, kind), f"{question}.{kind}")
 
     def recheck_reference(self, dataset: str) -> str | None:

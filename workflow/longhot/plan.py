@@ -21,6 +21,10 @@ SAMPLER = "results/{study}/melting_point/{sampler}"
 BULK = SAMPLER + "/bulk/{phase}-T{temperature}.npz"
 INTERFACE = SAMPLER + "/interfaces/{cell}-T{temperature}"
 COEXISTENCE = SAMPLER + "/coexistence.npz"
+ROUND = "results/{study}/active_learning/{strategy}/round{round}"
+START = "start"
+"""Stands for the strategy in round 0, with which all of them begin."""
+
 COMMITTEE = SAMPLER + "/committees/{model}/n{size}"
 
 STEPS_THAT_PAY_FOR_COMPILING_MD = 5000
@@ -147,6 +151,9 @@ def all_fits(study: Study, dataset: str) -> list[tuple[str, str, int, int]]:
     if question is not None:
         members = itertools.product(study.picked("melting_point", "models"), question.train_sizes, question.seeds)
         found += [(question.dataset, *member) for member in members]
+    loop = study.active_learning
+    if loop is not None:
+        found += [(loop.dataset, loop.model, loop.initial_frames, seed) for seed in loop.seeds]
     return [one for one in found if one[0] == dataset]
 
 
@@ -165,11 +172,13 @@ TABLES = {
         "calibration",
         "reliability",
     ),
+    "active_learning": ("active_learning", "active_learning_comparison"),
 }
 FIGURES = {
     "learning_curves": ("learning_curves",),
     "robustness": ("robustness", "survival", "failure_causes", "failures", "committee_spread"),
     "melting_point": ("melting_point", "melting_point_by_size", "reliability", "rdf"),
+    "active_learning": ("active_learning",),
 }
 
 
@@ -262,6 +271,90 @@ def first_subset(study: Study, wildcards: Any) -> str:
     own = [one for one in all_fits(study, wildcards.dataset) if one[1] == wildcards.model]
     _, _, size, seed = max(own, key=lambda one: (one[2], -one[3]))
     return f"results/{wildcards.study}/subsets/{wildcards.dataset}/seed{seed}/n{size}.json"
+
+
+# Active learning
+
+
+def rounds(study: Study) -> list[dict[str, Any]]:
+    """Wildcards of every round."""
+    loop = study.active_learning
+    if loop is None:
+        return []
+    later = itertools.product(loop.strategies, range(1, loop.rounds + 1))
+    return [
+        {"study": study.study.name, "strategy": strategy, "round": number} for strategy, number in [(START, 0), *later]
+    ]
+
+
+def round_before(study: Study, wildcards: Any) -> list[str]:
+    """Records of the round before; none for the first."""
+    number = int(wildcards.round)
+    if number == 0:
+        return []
+    strategy = wildcards.strategy if number > 1 else START
+    return [ROUND.format(study=wildcards.study, strategy=strategy, round=number - 1) + "/records.json"]
+
+
+def loop_block(study: Study) -> dict[str, Any]:
+    """The question as plain data; empty where it is not asked."""
+    return study.active_learning.model_dump(mode="json") if study.active_learning else {}
+
+
+def loop_ids(study: Study) -> dict[str, str]:
+    """Study, dataset and model of the loop; empty names where the question is not asked."""
+    loop = study.active_learning
+    return {
+        "study": study.study.name,
+        "dataset": loop.dataset if loop else "",
+        "model": loop.model if loop else "",
+    }
+
+
+def initial_subsets(study: Study) -> list[str]:
+    """Subsets that the loop begins with, in the order of the seeds."""
+    loop = study.active_learning
+    if loop is None:
+        return []
+    return [
+        f"results/{study.study.name}/subsets/{loop.dataset}/seed{seed}/n{loop.initial_frames}.json"
+        for seed in loop.seeds
+    ]
+
+
+def dataset_file(study: Study, name: str) -> list[str]:
+    """A file of the loop's dataset."""
+    loop = study.active_learning
+    return [f"results/{study.study.name}/datasets/{loop.dataset}/{name}"] if loop else []
+
+
+def loop_reference_name(study: Study) -> str:
+    """Name of the reference that labels the chosen frames."""
+    loop = study.active_learning
+    return (study.datasets[loop.dataset].reference or "") if loop else ""
+
+
+def loop_reference(study: Study) -> dict[str, Any] | None:
+    """Its block as plain data."""
+    return reference_block(study, loop_reference_name(study) or None)
+
+
+def loop_plugins(study: Study) -> list[str]:
+    """Modules of the loop's model and reference."""
+    loop = study.active_learning
+    if loop is None:
+        return []
+    return [*model_plugins(study, loop.model), *reference_plugins(study, loop_reference_name(study))]
+
+
+def loop_compile_cache(study: Study) -> list[str]:
+    """The compiled kernels that the loop reads: those that hot MD of the same model and size of batch made."""
+    loop, robustness = study.active_learning, study.robustness
+    if loop is None or robustness is None or loop.protocol.replicas != robustness.protocol.replicas:
+        return []
+    if not md_replicas_to_compile(study, loop.dataset, loop.model):
+        return []
+    return [f"results/{study.study.name}/compiled/{loop.dataset}/{loop.model}"]
 
 
 # The melting point

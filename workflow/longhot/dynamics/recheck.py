@@ -110,7 +110,7 @@ def spread_of(frames: Snapshots, template: Atoms, committee: Committee) -> np.nd
     found = np.full(len(frames), np.nan)
     looked_at = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), MAX_CANDIDATES)).round().astype(int))
     if looked_at.size:
-        found[looked_at] = committee.force_std([_frame(template, frames, index) for index in looked_at])
+        found[looked_at] = committee.force_std([frame_of(template, frames, index) for index in looked_at])
     return found
 
 
@@ -180,11 +180,12 @@ def _chosen(
         ids = {name: outcome[name] for name in _IDS if name in outcome}
         for index, choice in enumerate(choices):
             rows.append({**ids, "time_ps": chosen.time_ps[index], "choice": choice})
-            frames.append(_frame(template, chosen, index))
+            frames.append(frame_of(template, chosen, index))
     return rows, frames
 
 
-def _frame(template: Atoms, frames: Snapshots, index: int) -> Atoms:
+def frame_of(template: Atoms, frames: Snapshots, index: int) -> Atoms:
+    """A frame of a trajectory on the elements, cell and info of ``template``."""
     frame = template.copy()
     frame.calc = None
     frame.positions = frames.positions_A[index]

@@ -57,6 +57,9 @@ class FitTask:
     """Folder of compiled kernels, shared by fits of the same shapes; None: run eagerly."""
     code: str = ""
     """Digest of the code that fits; a checkpoint of other code is not continued."""
+    warm_start: Path | None = None
+    """Folder of an earlier fit of the same family: the fit begins with its weights, and keeps its scaling, to which
+    they belong. A family that has nothing to warm ignores it."""
 
 
 def load(directory: str | Path, device: str = "cpu", compile_cache: Path | None = None) -> Potential:

@@ -15,17 +15,18 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from longhot import frames as fr
 from longhot.block import InputError
-from longhot.files import atomic_path, write_json, write_text
+from longhot.files import atomic_path, read_json, sha256, write_json, write_text
 from longhot.models import FitTask, peak_memory_MB
 from longhot.models._mace_graphs import Batch, GraphBuilder, average_neighbours, is_static
 from longhot.models._mace_kernels import kernels
-from longhot.models._mace_net import build_network, evaluator
+from longhot.models._mace_net import build_network, evaluator, load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,12 @@ CONVERGED_FALL = 0.03
 """A fit whose validation error fell by more than this part over its last fifth is not converged."""
 CHECKPOINT_INTERVAL_S = 30.0
 VALIDATION_BATCH = 20
+ARCHITECTURE = (
+    *("max_L", "correlation", "channels", "layers", "max_ell", "r_max_A", "n_radial_basis", "radial_type"),
+    *("cutoff_power", "radial_mlp", "readout_width", "dtype"),
+)
+"""Keys of the config block that say which network the weights belong to."""
+WEIGHTS_FILE = "model.safetensors"
 HISTORY_COLUMNS = ("step", "train_loss", "valid_force_mae_meV_per_A", "valid_energy_mae_meV_per_atom", "wall_s")
 
 
@@ -111,6 +118,29 @@ def statistics(train: list[Atoms], valid: list[Atoms], e0_eV: dict[str, float], 
     }
 
 
+def earlier_statistics(config: Config, numbers: list[int], directory: Path) -> dict[str, float]:
+    """``statistics`` of an earlier fit, whose weights a new one can begin with.
+
+    Args:
+        config: of the new fit.
+        numbers: atomic numbers of its elements, ascending.
+        directory: of the earlier fit.
+
+    Raises:
+        InputError: its network is another one.
+    """
+    earlier = read_json(directory / "model.json")
+    wanted = {"family": config.family, "atomic_numbers": numbers}
+    wanted |= {key: getattr(config, key) for key in ARCHITECTURE}
+    found = {key: earlier.get(key, earlier.get("config", {}).get(key)) for key in wanted}
+    differing = [f"{key} {found[key]} for {value}" for key, value in wanted.items() if found[key] != value]
+    if differing:
+        raise InputError(
+            f"warm start: the model in {directory} has {', '.join(differing)}, begin with one of the same architecture"
+        )
+    return earlier["statistics"]
+
+
 def uses_compiled_steps(config: Config, static: bool, train_size: int) -> bool:
     """Whether the fit compiles its step.
 
@@ -164,6 +194,7 @@ class Fit:
     def __init__(self, config: Config, task: FitTask) -> None:
         import torch
         from ase.data import atomic_numbers
+        from safetensors.torch import load_file
 
         self.config, self.task = config, task
         self.static = is_static(task.train + task.valid)
@@ -176,11 +207,18 @@ class Fit:
         # Not only the training set's: a small one may lack an element that other frames hold.
         self.numbers = sorted(atomic_numbers[symbol] for symbol in task.atomic_energies_eV)
         builder = GraphBuilder(self.numbers, config.r_max_A, getattr(torch, config.dtype), task.device)
-        self.statistics = statistics(task.train, task.valid, task.atomic_energies_eV, config.r_max_A)
+        self.statistics = (
+            statistics(task.train, task.valid, task.atomic_energies_eV, config.r_max_A)
+            if task.warm_start is None
+            else earlier_statistics(config, self.numbers, task.warm_start)
+        )
         self.train = FrameSet(task.train, task.atomic_energies_eV, builder, self.static)
         self.valid = FrameSet(task.valid, task.atomic_energies_eV, builder, self.static)
         torch.manual_seed(task.seed)
         self.network = build_network(config, self.numbers, self.statistics, traceable=self.compiled).to(task.device)
+        if task.warm_start is not None:
+            load_weights(self.network, load_file(task.warm_start / WEIGHTS_FILE))
+            logger.info("beginning with the weights in %s", task.warm_start)
         self.step_function = evaluator(self.network, self.compiled, training=True)
         self.validate_function = evaluator(self.network, compiled=False, training=False)
         optimiser = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
@@ -197,8 +235,12 @@ class Fit:
         """Digest of what defines the fit, so that no checkpoint of another fit is continued."""
         import torch
 
+        warm_start = self.task.warm_start
         text = json.dumps(
-            [self.config.model_dump(mode="json"), self.task.seed, self.compiled, torch.__version__, self.task.code]
+            [
+                *(self.config.model_dump(mode="json"), self.task.seed, self.compiled, torch.__version__),
+                *(self.task.code, self.statistics, warm_start and sha256(warm_start / WEIGHTS_FILE)),
+            ]
         )
         digest = hashlib.sha256(text.encode())
         for part in (self.train, self.valid):
@@ -332,7 +374,7 @@ class Fit:
         self._set_weights(self.best)
         directory, progress = self.task.directory, self.progress
         weights = {name: tensor.detach().contiguous().cpu() for name, tensor in self.network.named_parameters()}
-        with atomic_path(directory / "model.safetensors") as temporary:
+        with atomic_path(directory / WEIGHTS_FILE) as temporary:
             save_file(weights, temporary)
         converged, reason = is_converged(progress.history, progress.step)
         write_json(

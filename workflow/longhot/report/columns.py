@@ -57,7 +57,31 @@ METHODS = {
 SCOPES = {"holdout": "hold-out", "md": "MD"}
 """Frames that a calibration is judged by, in words."""
 
+STRATEGIES = {
+    "random": "random choice",
+    "diverse": "farthest points",
+    "uncertain_frame": "committee spread by frame",
+    "uncertain_atom": "committee spread by atom",
+    "uncertain_diverse": "committee spread with diversity",
+}
+"""Ways to choose frames, in words."""
+
 COLUMNS = {
+    "strategy": Column("strategy"),
+    "metric": Column("compared by"),
+    "effect": Column("effect", meaning="Errors: ratio to random choice; survival: difference", empty=SEE_REASON),
+    "round": Column("round", whole=True),
+    "n_labels": Column("labels", whole=True),
+    "n_reference_calls": Column("reference calls", meaning="Of the loop, failed ones included", whole=True),
+    "hot_force_mae_meV_per_A": Column("hot force MAE", "meV/Å", empty="There is no hot test set."),
+    "n_md_frames": Column("MD frames", meaning="That the reference computed again to judge the round", whole=True),
+    "chosen_force_mae_meV_per_A": Column("error on chosen", "meV/Å", "Before the refit", "Nothing was chosen."),
+    "chosen_spread_meV_per_A": Column("spread on chosen", "meV/Å", "Before the refit", "Nothing was chosen."),
+    "n_chosen_failed": Column("failed labels", whole=True),
+    "md_wall_s": Column("MD", "s"),
+    "label_wall_s": Column("labels", "s"),
+    "evaluation_wall_s": Column("judging", "s"),
+    "overhead_wall_s": Column("rest", "s"),
     "max_L": Column("max L", meaning="Highest order of the equivariant messages", empty=NO_ORDER, whole=True),
     "correlation": Column(
         "ν", meaning="Correlation order; the body order of one layer is ν + 1", empty=NO_ORDER, whole=True

@@ -12,6 +12,7 @@ import numpy as np
 from longhot.config import REFERENCE_MODEL
 from longhot.dynamics.statistics import FEWEST_TRAJECTORIES
 from longhot.files import read_json
+from longhot.report.active_learning_verdict import CHECKS as ACTIVE_LEARNING_CHECKS
 from longhot.report.melting_point_flags import CHECKS as MELTING_POINT_CHECKS
 from longhot.report.statements import Flag, is_false
 from longhot.report.verdict import BASELINE_FAMILY, SIGNIFICANCE
@@ -36,6 +37,7 @@ def flags(tables: dict[str, pd.DataFrame]) -> list[Flag]:
         "robustness": (cheaper_control, missing_md_errors),
         "rank_agreement": (unknown_agreement,),
         **MELTING_POINT_CHECKS,
+        **ACTIVE_LEARNING_CHECKS,
     }
     found = []
     for name, functions in checks.items():

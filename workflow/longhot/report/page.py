@@ -36,6 +36,7 @@ FIGURES = {
     "melting_point_by_size": "Error and spread of the melting point against training size and against force error.",
     "reliability": "Observed against expected share of errors within intervals of the spread, raw and calibrated.",
     "rdf": "Radial distribution function of the liquid, and how that of the committees differs.",
+    "active_learning": "Errors and survival against the number of labels, one line for each strategy.",
 }
 """Figures in reading order, with the text that stands for them where they cannot be seen."""
 
@@ -150,7 +151,11 @@ def overview(tables: dict[str, pd.DataFrame]) -> list[TableView]:
     recheck = tables.get("recheck")
     if recheck is not None and len(recheck):
         views.append(recheck_overview(recheck))
-    return views + melting_point_views.overview(tables)
+    views += melting_point_views.overview(tables)
+    comparison = tables.get("active_learning_comparison")
+    if comparison is not None and len(comparison):
+        views.append(table_view("active_learning_comparison", comparison))
+    return views
 
 
 def error_overview(curves: pd.DataFrame, slopes: pd.DataFrame | None) -> list[TableView]:

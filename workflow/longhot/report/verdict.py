@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from longhot.config import REFERENCE_MODEL
+from longhot.report.active_learning_verdict import active_learning
 from longhot.report.melting_point_verdict import melting_point
 from longhot.report.statements import Sentence, is_false, listed, number, place, signed
 
@@ -57,7 +58,7 @@ def verdict(tables: dict[str, pd.DataFrame]) -> list[Sentence]:
             sentences += static_order(_of(agreement, dataset), where)
             sentences += committee_spread(_of(agreement, dataset), where)
         sentences += failure_kinds(tables["stability"])
-    return sentences + melting_point(tables)
+    return sentences + melting_point(tables) + active_learning(tables)
 
 
 def _of(table: pd.DataFrame, dataset: object) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longhot.report.columns import COMPONENTS, METHODS, SCOPES, Column, column
+from longhot.report.columns import COMPONENTS, METHODS, SCOPES, STRATEGIES, Column, column
 from longhot.report.statements import number
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ LONG_TEXT = 40
 
 WANTED = ("converged", "valid", "within 2 σ")
 """Headings of truth values of which a no is marked."""
-IN_WORDS = ("outcome", "label", "chosen", "method", "part of the error", "scope")
+IN_WORDS = ("outcome", "label", "chosen", "method", "part of the error", "scope", "strategy", "against")
 """Headings of ids that are shown as words."""
-WORDS = METHODS | COMPONENTS | SCOPES
-NAMED_COLUMNS = ("order by", "and by", "quantity", "observable")
+WORDS = METHODS | COMPONENTS | SCOPES | STRATEGIES
+NAMED_COLUMNS = ("order by", "compared by", "and by", "quantity", "observable")
 """Headings of cells that are themselves names of columns."""
 
 TABLES = {
@@ -39,6 +39,7 @@ TABLES = {
     "melting_point_budget": "Error budget of the melting point",
     "required_accuracy": "Force error that a precision asks for",
     "calibration": "Calibration of the committees",
+    "active_learning_comparison": "Strategies of active learning against random choice",
     "melting_point": "Melting point of every member",
     "delta_mu": "Chemical potential of the solid against the liquid",
     "interfaces": "Every run with an interface",
@@ -48,6 +49,7 @@ TABLES = {
     "learning_curves": "Every fit and test set",
     "stability": "Every trajectory",
     "recheck": "Every rechecked frame",
+    "active_learning": "Every round of active learning",
 }
 """Tables in reading order; others follow by name."""
 

@@ -1,0 +1,98 @@
+"""Active learning: errors and survival against the number of labels, one line for each strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from longhot.learning.strategies import paired
+from longhot.report.columns import STRATEGIES
+from longhot.report.style import BELOW, COLOURS, DASHES, MARKERS, RC, label_decade, notice, panel_blocks, save
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+PANELS = {
+    "md_force_mae_meV_per_A": "force MAE on its own MD (meV/Å)",
+    "survival_at_end": "replicas that survive",
+    "hot_force_mae_meV_per_A": "force MAE, hot test set (meV/Å)",
+    "force_mae_meV_per_A": "force MAE, test set (meV/Å)",
+}
+"""Columns of active_learning.csv that are drawn: those of the simulation first."""
+
+
+def draw_strategies(axes: Axes, rounds: pd.DataFrame, column: str) -> None:
+    """Mean over seeds with its 95 % interval, and the seeds as small points, against the number of labels.
+
+    Args:
+        axes: the panel.
+        rounds: rows of active_learning.csv of one dataset and model.
+        column: one of ``PANELS``.
+    """
+    is_error = column != "survival_at_end"
+    for place, (strategy, own) in enumerate(rounds.dropna(subset=[column]).groupby("strategy", sort=False)):
+        colour, points = COLOURS[place % len(COLOURS)], []
+        for _, group in own.groupby("round"):
+            values = group[column].to_numpy(float)
+            mean, low, high, _ = paired(np.log(values) if is_error else values)
+            middle = (np.exp(mean), np.exp(low), np.exp(high)) if is_error else (mean, low, high)
+            points.append((group["n_labels"].mean(), *middle))
+        labels, means, lows, highs = np.array(points).T
+        # Apart by a little, so that no interval hides another.
+        shift = 0.15 * (place - (rounds["strategy"].nunique() - 1) / 2)
+        axes.errorbar(
+            labels + shift,
+            means,
+            np.nan_to_num([means - lows, highs - means]),
+            color=colour,
+            marker=MARKERS[place % len(MARKERS)],
+            linestyle=DASHES[place % len(DASHES)],
+            markersize=5,
+            capsize=2,
+            elinewidth=0.9,
+            label=STRATEGIES.get(str(strategy), str(strategy)),
+        )
+        axes.plot(own["n_labels"] + shift, own[column], ".", color=colour, markersize=3, alpha=0.6)
+    axes.set_xlabel("number of labelled frames")
+    axes.set_ylabel(PANELS[column])
+    if is_error:
+        axes.set_yscale("log")
+        label_decade(axes)
+        values = rounds[column].dropna()
+        axes.set_ylim(0.85 * values.min(), 1.2 * values.max())
+    else:
+        axes.set_ylim(-0.05, 1.05)
+
+
+def draw(rounds_path: str | Path, out: Sequence[str | Path]) -> None:
+    """Draw the figure from its table.
+
+    Args:
+        rounds_path: active_learning.csv.
+        out: paths to write, the ending tells the format.
+    """
+    import matplotlib as mpl
+    import pandas as pd
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rounds = pd.read_csv(rounds_path)
+    groups = list(rounds.groupby(["dataset", "model"], sort=False))
+    columns = [one for one in PANELS if rounds[one].notna().any()]
+    with plt.rc_context(RC):
+        if not groups or not columns:
+            figure = notice("No round of active learning gave a number.")
+        else:
+            figure, blocks = panel_blocks([len(columns)] * len(groups))
+            for panels, ((dataset, model), own) in zip(blocks, groups, strict=True):
+                for axes, column in zip(panels, columns, strict=True):
+                    draw_strategies(axes, own, column)
+                    axes.set_title(f"{dataset}, {model}", fontsize=10)
+                panels[0].legend(**BELOW)
+        save(figure, out)
+        plt.close(figure)
