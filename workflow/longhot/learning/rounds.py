@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from longhot import frames as fr
-from longhot import models, references
-from longhot.block import Block, InputError
+from longhot import models
+from longhot.block import InputError
 from longhot.config import ActiveLearning, Recheck
 from longhot.dynamics import recheck as rechecking
 from longhot.dynamics import tables
@@ -61,7 +61,6 @@ class Inputs:
 
     settings: ActiveLearning
     model: dict[str, Any]
-    reference: Block
     reference_name: str
     initial: dict[int, list[Atoms]]
     """Initial training frames by seed."""
@@ -70,14 +69,10 @@ class Inputs:
     atomic_energies_eV: dict[str, float]
     device: str
     compile_cache: Path | None
-    store: Path
-    """Folder of labels, shared by all."""
     identity: str
     """Digest of the code and the files that all this came from."""
-
-    def label(self, frames: Sequence[Atoms]) -> list[Label]:
-        """Labels by the reference."""
-        return references.label(frames, self.reference, store=self.store) if frames else []
+    label: Callable[[Sequence[Atoms]], Sequence[Label]]
+    """Labels frames with the reference."""
 
 
 def run(inputs: Inputs, strategy: str, number: int, before: Path | None, out: Path) -> None:
@@ -207,7 +202,7 @@ def _acquire(inputs: Inputs, strategy: str, number: int, seed: int, before: Path
     pool = Pool([candidates[one] for one in sound], [spreads[one] for one in sound], known)
     chosen = select(strategy, pool, settings.frames_per_round, INITIAL_SEED * seed + number)  # type: ignore[arg-type]
     frames = [pool.frames[one] for one in chosen]
-    labels = inputs.label(frames)
+    labels = inputs.label(frames) if frames else []
     good = [index for index, label in enumerate(labels) if label.status == "ok"]
     added = [fr.labelled(frames[one], labels[one].energy_eV, labels[one].forces_eV_per_A) for one in good]
     fr.write(folder / "train.extxyz", known + added)
@@ -348,7 +343,7 @@ def read_inputs(
     load_initial: Callable[[int], list[Atoms]],
     device: str,
     compile_cache: Path | None,
-    store: Path,
+    label: Callable[[Sequence[Atoms]], Sequence[Label]],
     code: str,
 ) -> Inputs:
     """Read the files of a round.
@@ -356,13 +351,13 @@ def read_inputs(
     Args:
         settings: the block ``active_learning``.
         model: the model's block.
-        reference: the reference's block.
+        reference: the reference's block, for the digest.
         reference_name: its name.
         paths: of ``pool``, ``valid``, ``test`` and ``atomic_energies``.
         load_initial: the initial frames of a seed.
         device: as in the config.
         compile_cache: folder of compiled kernels, or None.
-        store: folder of labels.
+        label: labels frames with it.
         code: digest of the code.
 
     Raises:
@@ -376,7 +371,6 @@ def read_inputs(
     return Inputs(
         settings=block,
         model=model,
-        reference=references.parse(reference),
         reference_name=reference_name,
         initial={seed: load_initial(seed) for seed in block.seeds},
         valid=valid,
@@ -384,6 +378,6 @@ def read_inputs(
         atomic_energies_eV=read_json(paths["atomic_energies"]),
         device=models.resolve_device(device),
         compile_cache=compile_cache,
-        store=store,
+        label=label,
         identity=hashlib.sha256(f"{files} {reference} {code}".encode()).hexdigest(),
     )
