@@ -265,7 +265,9 @@ class ActiveLearning(Block):
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         [0, 1, 2], min_length=1, description="Repeats of the whole loop, each with its own initial frames and weights."
     )
-    members: Annotated[int, Field(ge=2)] = Field(4, description="Fits of a committee; the first drives the MD.")
+    members: PositiveInt = Field(
+        4, description="Fits of a committee, of which the first drives the MD; 1 for a family that knows its own error."
+    )
     initial_frames: PositiveInt = Field(10, description="Frames of the training pool that every strategy begins with.")
     frames_per_round: PositiveInt = Field(5, description="Frames that a round labels and adds.")
     rounds: PositiveInt = Field(3, description="Rounds after the first fit.")
@@ -338,7 +340,14 @@ class Study(Block):
         self._pick("models", [question.model], "active_learning.model")
         if question.model not in self.variants():
             raise ValueError(f"active_learning.model: {question.model} is a sweep, name one of its models")
-        if not self.variants()[question.model].forces_depend_on_data:
+        block = self.variants()[question.model]
+        if question.members == 1 and not block.knows_its_error:
+            raise ValueError(f"active_learning.members: one fit of {question.model} has no spread, ask for at least 2")
+        if question.refit_steps is not None and not hasattr(block, "gradient_steps"):
+            raise ValueError(
+                f"active_learning.refit_steps: {question.model} is not fitted by gradient steps, remove it"
+            )
+        if not block.forces_depend_on_data:
             raise ValueError(
                 f"active_learning.model: the forces of {question.model} learn nothing from data, use another"
             )

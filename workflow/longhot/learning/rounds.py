@@ -196,7 +196,8 @@ def _acquire(inputs: Inputs, strategy: str, number: int, seed: int, before: Path
     known = fr.read(before / "train.extxyz")
     template = choose_starts(inputs.test, settings.start_set, 1)[0]
     candidates = visited(before / "md", template)
-    committee = Committee([models.load(before / "members" / str(k), inputs.device) for k in range(settings.members)])
+    members = [models.load(before / "members" / str(k), inputs.device) for k in range(settings.members)]
+    committee: Any = Committee(members) if len(members) > 1 else members[0]
     spreads = committee.atom_spreads(candidates)
     sound = [index for index, one in enumerate(spreads) if np.isfinite(one).all()]
     pool = Pool([candidates[one] for one in sound], [spreads[one] for one in sound], known)

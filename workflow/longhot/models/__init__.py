@@ -32,6 +32,9 @@ class ModelBlock(Block):
     forces_depend_on_data: ClassVar[bool] = True
     """False where the training set moves only energies: MD then runs for one training size."""
 
+    knows_its_error: ClassVar[bool] = False
+    """Whether one fit gives the uncertainty of its forces, as ``atom_spreads``, without a committee."""
+
     def variants(self, name: str) -> dict[str, Self]:
         """The models of this block by id; a family with a sweep gives several."""
         return {name: self}

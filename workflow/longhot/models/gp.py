@@ -7,7 +7,7 @@ equations.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 class Config(ModelBlock):
     """A sparse Gaussian process on SOAP descriptors."""
+
+    knows_its_error: ClassVar[bool] = True
 
     family: Literal["gp"] = Field("gp", description="Plugin name.")
     r_max_A: Annotated[float, Field(gt=1)] = Field(
