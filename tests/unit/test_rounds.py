@@ -161,7 +161,7 @@ def test_frames_before_a_failure_are_candidates_and_exploded_ones_are_not(tmp_pa
     )
     simulate(Falling(), [start, start], protocol, 0, tmp_path)  # type: ignore[arg-type]
     found = rounds.visited(tmp_path, start)
-    assert (tmp_path / "outcomes.csv").read_text().count("overlap") == 2
+    assert (tmp_path / "outcomes.csv").read_text().count(",overlap,") == 2
     assert found
     assert all(usable(found))
     # Checks stand 1 fs apart, stored frames 40: more than the stored ones are there.

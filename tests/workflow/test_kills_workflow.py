@@ -35,6 +35,7 @@ class Study:
             models={"mace": {"family": "mace", "channels": 4, "max_ell": 1, "gradient_steps": 40, "compile": "never"}},
             learning_curves={"datasets": ["methanol"], "train_sizes": [10], "seeds": [0, 1]},
             melting_point=None,
+            active_learning=None,
             robustness__models=["mace"],
             robustness__train_sizes=[10],
             robustness__protocol__duration_ps=0.3,

@@ -38,12 +38,19 @@ def test_jobs_of_the_smoke_study(repository: Path) -> None:
     jobs = planned(snakemake(repository, "-n", "--configfile", SMOKE).stdout)
     expected = {"dataset": 2, "subset": 4 + 8, "fit": 16 + 8, "predict": 4, "control": 1, "simulate": 4, "recheck": 4}
     expected |= {"bulk": 4, "interface": 1, "coexistence": 1, "member_energies": 2, "staged": 2, "calibrate": 2}
+    expected |= {"active_round": 1 + 2 * 2, "active_online": 1}
     assert {rule: jobs.get(rule) for rule in expected} == expected
     assert "compile_model" not in jobs
 
 
 @pytest.mark.parametrize(
-    ("target", "absent"), [("learning_curves", "simulate"), ("robustness", "report"), ("melting_point", "simulate")]
+    ("target", "absent"),
+    [
+        ("learning_curves", "simulate"),
+        ("robustness", "report"),
+        ("melting_point", "simulate"),
+        ("active_learning", "simulate"),
+    ],
 )
 def test_a_single_question_can_be_asked(target: str, absent: str, repository: Path) -> None:
     done = snakemake(repository, "-n", target, "--configfile", SMOKE)
@@ -60,6 +67,10 @@ def test_a_single_question_can_be_asked(target: str, absent: str, repository: Pa
         ({"learning_curves__train_sizes": [20, 10]}, "learning_curves.train_sizes: must ascend"),
         ({"models__mace__family": "gap"}, "unknown name 'gap' in models: use one of"),
         ({"models__water__r_max_A": 5.0}, "melting_point.bulk.repeats: [1, 2, 1] has an edge of 7.2 A"),
+        ({"active_learning__model": "mace"}, "active_learning.model: mace is a sweep"),
+        ({"active_learning__model": "gfn1", "active_learning__refit_steps": None}, "forces of gfn1 learn nothing"),
+        ({"active_learning__members": 1}, "active_learning.members: one fit of mace-L0-nu2 has no spread"),
+        ({"active_learning__strategies": ["greedy"]}, "active_learning.strategies.0: must be"),
         ({"datasets__ice__reference": None}, "melting_point.sampler: datasets.ice names no reference"),
     ],
 )
@@ -73,7 +84,7 @@ def test_a_bad_config_is_one_line(changes: dict[str, Any], sentence: str, reposi
 
 
 def test_a_training_size_beyond_the_pool_fails_before_any_fit(repository: Path) -> None:
-    changes = {"learning_curves__train_sizes": [10, 20, 50], "melting_point": None}
+    changes = {"learning_curves__train_sizes": [10, 20, 50], "melting_point": None, "active_learning": None}
     config = write_config(repository, "greedy.yaml", study__name="greedy", **changes)
     done = snakemake(repository, "--cores", "1", "--configfile", config)
     assert done.returncode != 0

@@ -45,6 +45,11 @@ COLUMNS = {
     "sampling_error_K reference_melting_point_K reference_error_K covered_2sigma",
     "melting_point_budget": "dataset model train_size component error_K valid reason",
     "required_accuracy": "dataset model target_melting_point_error_K force_mae_meV_per_A n_points reason",
+    "active_learning": "dataset model strategy round seed n_labels n_reference_calls force_mae_meV_per_A "
+    "md_force_mae_meV_per_A survival_at_end train_wall_s",
+    "active_learning_comparison": "dataset model strategy against metric n_labels effect ci_low ci_high p_value n_seeds",
+    "active_learning_online": "dataset model step time_ps estimated_meV_per_A true_meV_per_A threshold_meV_per_A kind "
+    "atoms n_calls share_saved outcome",
     "observables": "dataset model train_size member temperature_K phase observable coordinate_A value sampling_error "
     "method ess valid reason",
 }
@@ -209,6 +214,19 @@ def test_melting_points(tables: dict[str, pd.DataFrame]) -> None:
     assert 40 < liquid - solid < 65, "mW melts with 55 meV a molecule"
     density = tables["observables"].query("observable == 'density_g_per_cm3' and model == 'reference'")
     assert density.value.between(0.9, 1.1).all()
+
+
+def test_active_learning(tables: dict[str, pd.DataFrame]) -> None:
+    rounds = tables["active_learning"]
+    assert list(rounds.groupby("round")["n_labels"].unique().map(list)) == [[10], [13], [16]]
+    assert len(rounds) == 2 * 3 * 2
+    assert np.isfinite(rounds[["force_mae_meV_per_A", "hot_force_mae_meV_per_A"]]).all(axis=None)
+    assert (tables["active_learning_comparison"]["n_seeds"] <= 2).all()
+    online = tables["active_learning_online"]
+    assert online["n_calls"].max() == (online["kind"] == "call").sum() <= 3
+    assert online["outcome"].notna().sum() == 1
+    called = online[online["kind"] == "call"]
+    assert (called["estimated_meV_per_A"] > called["threshold_meV_per_A"]).all()
 
 
 def test_calibration_needs_no_more_than_four_members(tables: dict[str, pd.DataFrame]) -> None:

@@ -252,6 +252,39 @@ class MeltingPoint(Conditions):
 Strategy = Literal["random", "diverse", "uncertain_frame", "uncertain_atom", "uncertain_diverse"]
 
 
+class Online(Block):
+    """One run that learns as it goes."""
+
+    temperature_K: PositiveFloat = Field(description="Temperature of the Langevin thermostat.")
+    duration_ps: PositiveFloat = Field(10.0, description="Length of the run.")
+    time_step_fs: PositiveFloat = Field(0.5, description="Integration step.")
+    friction_per_ps: PositiveFloat = Field(10.0, description="Friction of the Langevin thermostat.")
+    threshold_meV_per_A: PositiveFloat = Field(
+        100.0,
+        description="Uncertainty of the force on any atom beyond which the reference is asked; with `adaptive`, the "
+        "true error that is tolerated, from which the threshold of the uncertainty follows.",
+    )
+    adaptive: bool = Field(
+        False, description="Whether the threshold follows the ratio of true to estimated errors at earlier calls."
+    )
+    max_calls: PositiveInt = Field(200, description="Calls of the reference after which a further one ends the run.")
+    n_initial: PositiveInt = Field(
+        10, description="Frames that are learnt before the run: the start, and copies with displaced atoms."
+    )
+    initial_displacement_A: PositiveFloat = Field(
+        0.05, description="Standard deviation of each coordinate of the displaced copies."
+    )
+    audit_interval_steps: PositiveInt = Field(
+        100, description="Steps between frames that the reference computes for the record alone; nothing learns them."
+    )
+    trace_interval_steps: PositiveInt = Field(
+        10, description="Steps between rows of the trace; calls and audits always have one."
+    )
+    bond_checks: bool | None = Field(
+        None, description="Whether a broken or a new bond is a failure; absent: for molecules, not for periodic cells."
+    )
+
+
 class ActiveLearning(Block):
     """Whether it pays to choose frames from the potential's own MD: strategies at equal numbers of labels."""
 
@@ -282,6 +315,7 @@ class ActiveLearning(Block):
         24, description="MD frames of each round that are labelled to judge it, beside the budget."
     )
     protocol: Protocol = Field(description="The MD of each round, which visits the candidates and judges the fit.")
+    online: Online | None = Field(None, description="A run that learns on the fly, beside the rounds; absent: none.")
 
 
 class Study(Block):

@@ -172,13 +172,13 @@ TABLES = {
         "calibration",
         "reliability",
     ),
-    "active_learning": ("active_learning", "active_learning_comparison"),
+    "active_learning": ("active_learning", "active_learning_comparison", "active_learning_online"),
 }
 FIGURES = {
     "learning_curves": ("learning_curves",),
     "robustness": ("robustness", "survival", "failure_causes", "failures", "committee_spread"),
     "melting_point": ("melting_point", "melting_point_by_size", "reliability", "rdf"),
-    "active_learning": ("active_learning",),
+    "active_learning": ("active_learning", "active_learning_online"),
 }
 
 
@@ -345,6 +345,12 @@ def loop_plugins(study: Study) -> list[str]:
     if loop is None:
         return []
     return [*model_plugins(study, loop.model), *reference_plugins(study, loop_reference_name(study))]
+
+
+def online_traces(study: Study) -> list[str]:
+    """Trace of the run that learns on the fly, where it is asked for."""
+    loop = study.active_learning
+    return [f"results/{study.study.name}/active_learning/online/trace.csv"] if loop and loop.online else []
 
 
 def loop_compile_cache(study: Study) -> list[str]:

@@ -34,10 +34,40 @@ rule active_round:
         "../scripts/active_round.py"
 
 
+rule active_online:
+    input:
+        test=plan.dataset_file(STUDY, "test.extxyz"),
+        atomic_energies=plan.dataset_file(STUDY, "atomic_energies.json"),
+    output:
+        trace="results/{study}/active_learning/online/trace.csv",
+        learned="results/{study}/active_learning/online/learned.extxyz",
+        outcome="results/{study}/active_learning/online/outcome.json",
+    log:
+        "results/{study}/logs/active_online.log",
+    benchmark:
+        "results/{study}/benchmarks/active_online.tsv"
+    priority: 6
+    conda:
+        "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        settings=plan.loop_block(STUDY),
+        model=MODEL_BLOCKS.get(plan.loop_ids(STUDY)["model"]),
+        reference=plan.loop_reference(STUDY),
+        device=STUDY.study.device,
+        code=code_digest("active_online", *plan.loop_plugins(STUDY)),
+    script:
+        "../scripts/active_online.py"
+
+
 rule active_learning_tables:
     input:
-        plan.paths(plan.ROUND + "/records.json", plan.rounds(STUDY)),
+        records=plan.paths(plan.ROUND + "/records.json", plan.rounds(STUDY)),
+        traces=plan.online_traces(STUDY),
     output:
+        online="results/{study}/tables/active_learning_online.csv",
         rounds="results/{study}/tables/active_learning.csv",
         comparison="results/{study}/tables/active_learning_comparison.csv",
     log:
@@ -53,10 +83,18 @@ rule active_learning_tables:
         "../scripts/active_learning_tables.py"
 
 
-rule active_learning_figure:
+rule active_learning_figures:
     input:
         rounds=rules.active_learning_tables.output.rounds,
+        online=rules.active_learning_tables.output.online,
     output:
+        online=report(
+            "results/{study}/figures/active_learning_online.svg",
+            caption="../report/active_learning_online.rst",
+            category="Active learning",
+            labels={"figure": "estimated and true error of a run that learns"},
+        ),
+        online_png="results/{study}/figures/active_learning_online.png",
         svg=report(
             "results/{study}/figures/active_learning.svg",
             caption="../report/active_learning.rst",
@@ -65,15 +103,15 @@ rule active_learning_figure:
         ),
         png="results/{study}/figures/active_learning.png",
     log:
-        "results/{study}/logs/active_learning_figure.log",
+        "results/{study}/logs/active_learning_figures.log",
     benchmark:
-        "results/{study}/benchmarks/active_learning_figure.tsv"
+        "results/{study}/benchmarks/active_learning_figures.tsv"
     conda:
         "../../envs/report.yaml"
     params:
-        code=code_digest("active_learning_figure"),
+        code=code_digest("active_learning_figures"),
     script:
-        "../scripts/active_learning_figure.py"
+        "../scripts/active_learning_figures.py"
 
 
 rule active_learning:

@@ -1,4 +1,4 @@
-"""Rule active_learning_tables: every round of every strategy, and the strategies held against random choice."""
+"""Rule active_learning_tables: every round, strategies against random choice, and the run that learns on the fly."""
 
 from typing import TYPE_CHECKING
 
@@ -10,4 +10,6 @@ if TYPE_CHECKING:
 with job(snakemake):
     from longhot.learning import strategies
 
-    strategies.write_tables(snakemake.input, snakemake.params.ids, snakemake.output.rounds, snakemake.output.comparison)
+    given, out, ids = snakemake.input, snakemake.output, snakemake.params.ids
+    strategies.write_tables(given.records, ids, out.rounds, out.comparison)
+    strategies.write_online_table(given.traces, ids, out.online)

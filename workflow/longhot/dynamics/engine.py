@@ -116,7 +116,7 @@ def simulate(
         raise InputError("robustness.start_set: its frames differ in their atoms, which one batch cannot hold")
     if protocol.ensemble == "npt" and not all(start.pbc.all() for start in starts):
         raise InputError("robustness.protocol.ensemble: npt needs frames that are periodic in all directions, use nvt")
-    with _sigterm() as stop, np.errstate(over="ignore", invalid="ignore"):
+    with sigterm() as stop, np.errstate(over="ignore", invalid="ignore"):
         run = _Run(potential, starts, protocol, seed, Path(directory), identity)
         try:
             run.advance(stop)
@@ -127,7 +127,7 @@ def simulate(
 
 
 @contextmanager
-def _sigterm() -> Iterator[threading.Event]:
+def sigterm() -> Iterator[threading.Event]:
     """An event that SIGTERM sets; in a thread, where Python allows no handlers, nothing sets it."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

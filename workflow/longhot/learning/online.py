@@ -27,11 +27,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt
 
 from longhot import frames as fr
 from longhot.block import Block, InputError
+from longhot.config import ActiveLearning, Online
 from longhot.dynamics.detectors import Detectors, Outcome, name_atom, nonfinite
+from longhot.dynamics.engine import sigterm
 from longhot.files import atomic_path, read_json, write_json, write_text
 from longhot.langevin import BLOCK_STEPS, Integrator, State, Stream, draw_noise, draw_velocities
 from longhot.learning import fits
@@ -59,39 +61,6 @@ STEP = "step"
 CALL_WEIGHT = 0.2
 """Weight of the last call in the ratio of true to estimated errors."""
 _LOG_INTERVAL_S = 15.0
-
-
-class Online(Block):
-    """One run that learns as it goes."""
-
-    temperature_K: PositiveFloat = Field(description="Temperature of the Langevin thermostat.")
-    duration_ps: PositiveFloat = Field(10.0, description="Length of the run.")
-    time_step_fs: PositiveFloat = Field(0.5, description="Integration step.")
-    friction_per_ps: PositiveFloat = Field(10.0, description="Friction of the Langevin thermostat.")
-    threshold_meV_per_A: PositiveFloat = Field(
-        100.0,
-        description="Uncertainty of the force on any atom beyond which the reference is asked; with `adaptive`, the "
-        "true error that is tolerated, from which the threshold of the uncertainty follows.",
-    )
-    adaptive: bool = Field(
-        False, description="Whether the threshold follows the ratio of true to estimated errors at earlier calls."
-    )
-    max_calls: PositiveInt = Field(200, description="Calls of the reference after which a further one ends the run.")
-    n_initial: PositiveInt = Field(
-        10, description="Frames that are learnt before the run: the start, and copies with displaced atoms."
-    )
-    initial_displacement_A: PositiveFloat = Field(
-        0.05, description="Standard deviation of each coordinate of the displaced copies."
-    )
-    audit_interval_steps: PositiveInt = Field(
-        100, description="Steps between frames that the reference computes for the record alone; nothing learns them."
-    )
-    trace_interval_steps: PositiveInt = Field(
-        10, description="Steps between rows of the trace; calls and audits always have one."
-    )
-    bond_checks: bool | None = Field(
-        None, description="Whether a broken or a new bond is a failure; absent: for molecules, not for periodic cells."
-    )
 
 
 class CommitteeBlock(Block):
@@ -261,10 +230,7 @@ def run(
         InputError: the reference cannot label an initial frame.
         SystemExit: SIGTERM came; a later run goes on from there.
     """
-    # Not above: the engine reads the config, which may hold the blocks of this module.
-    from longhot.dynamics.engine import _sigterm
-
-    with _sigterm() as stop, np.errstate(over="ignore", invalid="ignore"):
+    with sigterm() as stop, np.errstate(over="ignore", invalid="ignore"):
         state = _Run(learner, reference, start, settings, seed, Path(directory), identity)
         state.advance(stop)
     state.finish()
@@ -632,3 +598,54 @@ class _Run:
             },
         )
         shutil.rmtree(self.work)
+
+
+class ModelLearner:
+    """A model that knows its own error, fitted anew to all frames at each call."""
+
+    def __init__(
+        self, model: dict[str, Any], atomic_energies_eV: dict[str, float], directory: Path, device: str, code: str = ""
+    ) -> None:
+        """Take the folder of all fits; other arguments as in FitTask."""
+        self.model, self.atomic_energies_eV, self.directory = model, atomic_energies_eV, directory
+        self.device, self.code = device, code
+        self._potential: Any = None
+
+    def learn(self, frames: list[Atoms]) -> None:
+        """Fit to ``frames``: deterministic, so that a restart needs no fit from before."""
+        folder = self.directory / f"n{len(frames):04d}"
+        fits.fit(self.model, FitTask(frames, frames, self.atomic_energies_eV, 0, folder, self.device, code=self.code))
+        self._potential = load(folder, self.device)
+
+    def predict(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
+        """Energy, forces, and the predictive standard deviation of each atom's force; see ``Learner``."""
+        assert self._potential is not None, "learn comes first"
+        (label,), (spreads,) = self._potential.predict([atoms]), self._potential.atom_spreads([atoms])
+        return label.energy_eV, label.forces_eV_per_A, spreads
+
+
+def new_learner(
+    settings: ActiveLearning,
+    model: dict[str, Any],
+    atomic_energies_eV: dict[str, float],
+    directory: Path,
+    device: str,
+    code: str,
+) -> Learner:
+    """The committee that a study asks for, or the one model that knows its own error.
+
+    Args:
+        settings: the block ``active_learning``.
+        model: the model's block.
+        atomic_energies_eV: of isolated atoms, by element.
+        directory: for all fits.
+        device: ``cpu`` or ``cuda``.
+        code: digest of the code.
+    """
+    if settings.members == 1:
+        return ModelLearner(model, atomic_energies_eV, directory, device, code)
+    refit = {} if settings.refit_steps is None else {"gradient_steps": settings.refit_steps}
+    # Each call adds a frame: to compile for each number of them would cost more than it saves.
+    eager = model | ({"compile": "never"} if "compile" in model else {})
+    committee = CommitteeBlock(model=eager, refit=refit, seeds=list(range(settings.members)))
+    return CommitteeLearner(committee, atomic_energies_eV, directory, device, code)

@@ -136,3 +136,39 @@ def write_tables(records: Sequence[str | Path], ids: dict[str, str], rounds_out:
     for table, path in ((rounds, rounds_out), (comparison_table(rounds), comparison_out)):
         with atomic_path(path) as temporary:
             table.to_csv(temporary, index=False)
+
+
+ONLINE_COLUMNS = (
+    *("dataset", "model", "step", "time_ps", "estimated_meV_per_A", "true_meV_per_A", "threshold_meV_per_A", "kind"),
+    *("atoms", "n_initial", "n_calls", "share_saved", "outcome", "cause"),
+)
+
+
+def write_online_table(traces: Sequence[str | Path], ids: dict[str, str], out: Path) -> None:
+    """Write active_learning_online.csv: the trace of the run that learns on the fly, with its counts so far.
+
+    ``share_saved`` is the share of the frames so far that the reference did not have to compute, initial frames
+    counted against it; ``outcome`` and ``cause`` stand in the last row.
+
+    Args:
+        traces: trace.csv with its outcome.json beside it, or none.
+        ids: dataset and model.
+        out: the table.
+    """
+    import pandas as pd
+
+    parts = []
+    for path in map(Path, traces):
+        trace, ending = pd.read_csv(path), read_json(path.parent / "outcome.json")
+        n_calls = (trace["kind"] == "call").cumsum()
+        share_saved = (1 - (ending["n_initial"] + n_calls) / (trace["step"] + 1)).clip(0)
+        trace = trace.assign(
+            dataset=ids["dataset"], model=ids["model"], n_initial=ending["n_initial"], n_calls=n_calls
+        ).assign(share_saved=share_saved)
+        is_last = trace.index == trace.index[-1]
+        trace["outcome"] = np.where(is_last, ending["outcome"], "")
+        trace["cause"] = np.where(is_last, ending["cause"], "")
+        parts.append(trace)
+    table = pd.concat(parts) if parts else pd.DataFrame()
+    with atomic_path(out) as temporary:
+        table.reindex(columns=list(ONLINE_COLUMNS)).to_csv(temporary, index=False)

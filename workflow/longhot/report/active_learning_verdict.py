@@ -38,7 +38,24 @@ def active_learning(tables: dict[str, pd.DataFrame]) -> list[Sentence]:
         sentences += [progress(own, where)]
         sentences += [against_random(group, own, where) for _, group in compared.groupby("strategy", sort=False)]
         sentences += tolerance(own)
-    return sentences
+    trace = tables["active_learning_online"]
+    return sentences + [online(own) for _, own in trace.groupby(["dataset", "model"], sort=False)]
+
+
+def online(trace: pd.DataFrame) -> Sentence:
+    """What a run that learns on the fly saved, and how wrong it was by the audits."""
+    last = trace.iloc[-1]
+    audits = trace.loc[trace["kind"] == "audit", "true_meV_per_A"].dropna()
+    error = f"; audits find a mean error of {number(audits.mean())} meV/Å on the worst atom" if len(audits) else ""
+    text = (
+        f"Learning on the fly, {last['model']} on {last['dataset']} ran {number(last['time_ps'])} ps with "
+        f"{last['n_calls']:.0f} calls of the reference and {last['n_initial']:.0f} initial labels: "
+        f"{100 * last['share_saved']:.1f} % of the {last['step'] + 1:.0f} frames needed none{error}."
+    )
+    if last["outcome"] == "completed":
+        return Sentence(TOPIC, text)
+    ending = f"{str(last['outcome']).replace('_', ' ')} ({last['cause']})"
+    return Sentence(TOPIC, f"{text} It ended early: {ending}.", "warning")
 
 
 def progress(rounds: pd.DataFrame, where: str) -> Sentence:

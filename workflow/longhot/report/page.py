@@ -37,6 +37,7 @@ FIGURES = {
     "reliability": "Observed against expected share of errors within intervals of the spread, raw and calibrated.",
     "rdf": "Radial distribution function of the liquid, and how that of the committees differs.",
     "active_learning": "Errors and survival against the number of labels, one line for each strategy.",
+    "active_learning_online": "Estimated and true error against time of a run that learns on the fly, calls marked.",
 }
 """Figures in reading order, with the text that stands for them where they cannot be seen."""
 

@@ -50,6 +50,7 @@ TABLES = {
     "stability": "Every trajectory",
     "recheck": "Every rechecked frame",
     "active_learning": "Every round of active learning",
+    "active_learning_online": "The run that learns on the fly",
 }
 """Tables in reading order; others follow by name."""
 

@@ -1,4 +1,4 @@
-"""Active learning: errors and survival against the number of labels, one line for each strategy."""
+"""Active learning: strategies against the number of labels, and a run that learns on the fly against time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ import numpy as np
 
 from longhot.learning.strategies import paired
 from longhot.report.columns import STRATEGIES
-from longhot.report.style import BELOW, COLOURS, DASHES, MARKERS, RC, label_decade, notice, panel_blocks, save
+from longhot.report.style import (
+    BELOW,
+    COLOURS,
+    DASHES,
+    MARKERS,
+    NEUTRAL,
+    RC,
+    label_decade,
+    notice,
+    panel_blocks,
+    panel_pairs,
+    save,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,5 +106,58 @@ def draw(rounds_path: str | Path, out: Sequence[str | Path]) -> None:
                     draw_strategies(axes, own, column)
                     axes.set_title(f"{dataset}, {model}", fontsize=10)
                 panels[0].legend(**BELOW)
+        save(figure, out)
+        plt.close(figure)
+
+
+def draw_trace(errors: Axes, calls: Axes, trace: pd.DataFrame) -> None:
+    """Estimated and true error against time with the calls marked; and how many calls there were.
+
+    Args:
+        errors: panel of the errors.
+        calls: panel of the calls.
+        trace: rows of active_learning_online.csv of one run.
+    """
+    time_ps = trace["time_ps"]
+    errors.plot(time_ps, trace["estimated_meV_per_A"], color=COLOURS[0], linewidth=0.8, label="estimated")
+    errors.step(time_ps, trace["threshold_meV_per_A"], color=NEUTRAL, linestyle=DASHES[1], label="threshold")
+    for kind, marker, colour, label in (
+        ("audit", "o", COLOURS[2], "true, audited"),
+        ("call", "^", COLOURS[1], "true, at a call of the reference"),
+    ):
+        own = trace[trace["kind"] == kind]
+        errors.plot(own["time_ps"], own["true_meV_per_A"], marker, color=colour, markersize=4, label=label)
+    errors.set_yscale("log")
+    label_decade(errors)
+    errors.set_ylabel("largest force error on an atom (meV/Å)")
+    errors.set_xlabel("time (ps)")
+    errors.legend(**BELOW)
+    calls.step(time_ps, trace["n_calls"], where="post", color=COLOURS[1])
+    calls.set_xlabel("time (ps)")
+    calls.set_ylabel("calls of the reference in the run")
+    calls.set_ylim(0, max(1, 1.1 * trace["n_calls"].max()))
+
+
+def draw_online(trace_path: str | Path, out: Sequence[str | Path]) -> None:
+    """Draw the run that learns on the fly.
+
+    Args:
+        trace_path: active_learning_online.csv.
+        out: paths to write, the ending tells the format.
+    """
+    import matplotlib as mpl
+    import pandas as pd
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    trace = pd.read_csv(trace_path)
+    groups = list(trace.groupby(["dataset", "model"], sort=False))
+    with plt.rc_context(RC):
+        figure, pairs = panel_pairs(len(groups), "The study holds no run that learns on the fly.")
+        for (errors, calls), ((dataset, model), own) in zip(pairs, groups, strict=True):
+            draw_trace(errors, calls, own)
+            errors.set_title(f"{dataset}, {model}: estimated and true error", fontsize=10)
+            calls.set_title(f"{dataset}, {model}: calls", fontsize=10)
         save(figure, out)
         plt.close(figure)
