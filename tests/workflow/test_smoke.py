@@ -47,7 +47,8 @@ COLUMNS = {
     "required_accuracy": "dataset model target_melting_point_error_K force_mae_meV_per_A n_points reason",
     "active_learning": "dataset model strategy round seed n_labels n_reference_calls force_mae_meV_per_A "
     "md_force_mae_meV_per_A survival_at_end train_wall_s",
-    "active_learning_comparison": "dataset model strategy against metric n_labels effect ci_low ci_high p_value n_seeds",
+    "active_learning_comparison": "dataset model strategy against metric n_labels effect ci_low ci_high p_value "
+    "n_seeds",
     "active_learning_online": "dataset model step time_ps estimated_meV_per_A true_meV_per_A threshold_meV_per_A kind "
     "atoms n_calls share_saved outcome",
     "observables": "dataset model train_size member temperature_K phase observable coordinate_A value sampling_error "

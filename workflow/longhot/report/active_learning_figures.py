@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from longhot.learning.strategies import paired
 from longhot.report.columns import STRATEGIES
 from longhot.report.style import (
     BELOW,
@@ -38,7 +37,9 @@ PANELS = {
 
 
 def draw_strategies(axes: Axes, rounds: pd.DataFrame, column: str) -> None:
-    """Mean over seeds with its 95 % interval, and the seeds as small points, against the number of labels.
+    """Mean over seeds with the range of the seeds against the number of labels.
+
+    Seeds differ by more than strategies, which share them: the paired intervals stand in the table of comparisons.
 
     Args:
         axes: the panel.
@@ -50,16 +51,15 @@ def draw_strategies(axes: Axes, rounds: pd.DataFrame, column: str) -> None:
         colour, points = COLOURS[place % len(COLOURS)], []
         for _, group in own.groupby("round"):
             values = group[column].to_numpy(float)
-            mean, low, high, _ = paired(np.log(values) if is_error else values)
-            middle = (np.exp(mean), np.exp(low), np.exp(high)) if is_error else (mean, low, high)
-            points.append((group["n_labels"].mean(), *middle))
+            mean = np.exp(np.log(values).mean()) if is_error else values.mean()
+            points.append((group["n_labels"].mean(), mean, values.min(), values.max()))
         labels, means, lows, highs = np.array(points).T
-        # Apart by a little, so that no interval hides another.
+        # Apart by a little, so that no bar hides another.
         shift = 0.15 * (place - (rounds["strategy"].nunique() - 1) / 2)
         axes.errorbar(
             labels + shift,
             means,
-            np.nan_to_num([means - lows, highs - means]),
+            [means - lows, highs - means],
             color=colour,
             marker=MARKERS[place % len(MARKERS)],
             linestyle=DASHES[place % len(DASHES)],
@@ -68,14 +68,11 @@ def draw_strategies(axes: Axes, rounds: pd.DataFrame, column: str) -> None:
             elinewidth=0.9,
             label=STRATEGIES.get(str(strategy), str(strategy)),
         )
-        axes.plot(own["n_labels"] + shift, own[column], ".", color=colour, markersize=3, alpha=0.6)
     axes.set_xlabel("number of labelled frames")
     axes.set_ylabel(PANELS[column])
     if is_error:
         axes.set_yscale("log")
         label_decade(axes)
-        values = rounds[column].dropna()
-        axes.set_ylim(0.85 * values.min(), 1.2 * values.max())
     else:
         axes.set_ylim(-0.05, 1.05)
 
@@ -118,6 +115,8 @@ def draw_trace(errors: Axes, calls: Axes, trace: pd.DataFrame) -> None:
         calls: panel of the calls.
         trace: rows of active_learning_online.csv of one run.
     """
+    from matplotlib.ticker import MaxNLocator
+
     time_ps = trace["time_ps"]
     errors.plot(time_ps, trace["estimated_meV_per_A"], color=COLOURS[0], linewidth=0.8, label="estimated")
     errors.step(time_ps, trace["threshold_meV_per_A"], color=NEUTRAL, linestyle=DASHES[1], label="threshold")
@@ -135,6 +134,7 @@ def draw_trace(errors: Axes, calls: Axes, trace: pd.DataFrame) -> None:
     calls.step(time_ps, trace["n_calls"], where="post", color=COLOURS[1])
     calls.set_xlabel("time (ps)")
     calls.set_ylabel("calls of the reference in the run")
+    calls.yaxis.set_major_locator(MaxNLocator(integer=True))
     calls.set_ylim(0, max(1, 1.1 * trace["n_calls"].max()))
 
 
