@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from longhot.files import write_json
 from longhot.learning import strategies
 from longhot.learning.strategies import METRICS, comparison_table, paired, rounds_table
-from longhot.report.active_learning_verdict import active_learning, few_seeds, unequal_labels
+from longhot.report.active_learning_verdict import active_learning, few_seeds, online, unequal_labels
 
 IDS = {"dataset": "methanol", "model": "mace"}
 
@@ -112,10 +114,54 @@ def test_unequal_budgets_are_named() -> None:
 def test_verdict_says_whether_it_helped(factor: float, noise: float, said: str) -> None:
     rounds = rounds_table(records(factor, noise), IDS)
     tables = {"active_learning": rounds, "active_learning_comparison": comparison_table(rounds)}
+    tables["active_learning_online"] = pd.DataFrame(columns=list(strategies.ONLINE_COLUMNS))
     first, second = active_learning(tables)
     assert "from 10 to 20 labels, 6 seeds" in first.text
     assert said in second.text
     assert second.level == ("warning" if "chance" in said and "no" in said else "finding")
+
+
+def online_trace(folder: Path, outcome: str) -> Path:
+    """A run of 201 frames with 10 initial labels, three calls and two audits."""
+    folder.mkdir()
+    kinds = {0: "audit", 40: "call", 41: "call", 100: "audit", 150: "call"}
+    rows = [
+        {
+            "step": step,
+            "time_ps": step / 2000,
+            "estimated_meV_per_A": 50.0,
+            "true_meV_per_A": {"audit": 80.0, "call": 200.0}.get(kinds.get(step, "step")),
+            "threshold_meV_per_A": 100.0,
+            "kind": kinds.get(step, "step"),
+            "atoms": "",
+            "wall_s": 0.0,
+        }
+        for step in sorted({*range(0, 201, 10), *kinds})
+    ]
+    pd.DataFrame(rows).to_csv(folder / "trace.csv", index=False)
+    write_json(folder / "outcome.json", {"outcome": outcome, "cause": "H3 flew away", "n_initial": 10})
+    return folder / "trace.csv"
+
+
+@pytest.mark.parametrize(("outcome", "level"), [("completed", "finding"), ("bond_broken", "warning")])
+def test_a_run_on_the_fly_says_what_it_saved(outcome: str, level: str, tmp_path: Path) -> None:
+    strategies.write_online_table([online_trace(tmp_path / "run", outcome)], IDS, tmp_path / "online.csv")
+    table = pd.read_csv(tmp_path / "online.csv")
+    assert table.loc[table["step"] == 200, "share_saved"].item() == pytest.approx(1 - 13 / 201)
+    assert table.loc[table["step"] == 41, "n_calls"].item() == 2
+    assert list(table["outcome"].dropna()) == [outcome]
+    sentence = online(table)
+    assert "with 3 calls of the reference and 10 initial labels: 93.5 % of the 201 frames needed none" in sentence.text
+    assert "audits find a mean error of 80.0 meV" in sentence.text
+    assert sentence.level == level
+    assert ("bond broken (H3 flew away)" in sentence.text) == (level == "warning")
+
+
+def test_a_study_without_a_run_on_the_fly_has_an_empty_table(tmp_path: Path) -> None:
+    strategies.write_online_table([], IDS, tmp_path / "online.csv")
+    table = pd.read_csv(tmp_path / "online.csv")
+    assert table.empty
+    assert list(table) == list(strategies.ONLINE_COLUMNS)
 
 
 def test_few_seeds_are_a_reservation() -> None:
