@@ -134,7 +134,10 @@ def test_first_subset_is_one_that_the_study_draws() -> None:
 
 
 def test_tables_and_figures_of_the_questions_asked() -> None:
-    both, curves_only = study(melting_point=None), study(robustness=None, melting_point=None)
+    both, curves_only = (
+        study(melting_point=None, active_learning=None),
+        study(robustness=None, melting_point=None, active_learning=None),
+    )
     names = [Path(path).stem for path in plan.table_paths(both)]
     assert names[:2] == ["learning_curves", "learning_curve_slopes"]
     assert {"stability", "survival", "recheck", "robustness"} <= set(names[2:])
@@ -144,7 +147,7 @@ def test_tables_and_figures_of_the_questions_asked() -> None:
 
 
 def test_a_study_without_questions_makes_its_datasets() -> None:
-    bare = study(robustness=None, learning_curves=None, melting_point=None)
+    bare = study(robustness=None, learning_curves=None, melting_point=None, active_learning=None)
     assert plan.fits(bare) == plan.simulations(bare) == plan.table_paths(bare) == []
     assert plan.card_paths(bare) == [f"results/smoke/datasets/{name}/card.json" for name in ("methanol", "ice")]
     assert plan.largest_train_size(bare, "methanol") == 0
@@ -195,3 +198,28 @@ def test_no_md_no_settings(question: str) -> None:
     assert not getattr(plan, question)(study(robustness=None))
     assert getattr(plan, question)(study())
     assert plan.protocol(study(robustness=None), "gfn1") == {}
+
+
+def test_rounds_share_their_start_and_wait_for_the_one_before() -> None:
+    one = study()
+    jobs = [(job["strategy"], job["round"]) for job in plan.rounds(one)]
+    loops = [("random", 1), ("random", 2), ("uncertain_diverse", 1), ("uncertain_diverse", 2)]
+    assert jobs == [("start", 0), *loops]
+    folder = "results/smoke/active_learning"
+    before = [
+        plan.round_before(one, SimpleNamespace(study="smoke", strategy=strategy, round=str(number)))
+        for strategy, number in jobs[:3]
+    ]
+    assert before == [[], [f"{folder}/start/round0/records.json"], [f"{folder}/random/round1/records.json"]]
+    assert plan.initial_subsets(one) == [f"results/smoke/subsets/methanol/seed{seed}/n10.json" for seed in (0, 1)]
+    assert plan.online_traces(one) == [f"{folder}/online/trace.csv"]
+    assert plan.online_traces(study(active_learning__online=None)) == []
+    assert plan.rounds(study(active_learning=None)) == plan.online_traces(study(active_learning=None)) == []
+
+
+def test_loop_compiles_where_hot_md_of_the_same_batch_did() -> None:
+    same = {"robustness__protocol__duration_ps": 10, "models__mace__compile": "always"}
+    one = study(**same, active_learning__protocol__replicas=4, robustness__protocol__batch_replicas=None)
+    assert plan.loop_compile_cache(one) == ["results/smoke/compiled/methanol/mace-L0-nu2"]
+    assert plan.loop_compile_cache(study(**same)) == []
+    assert plan.loop_compile_cache(study(active_learning=None)) == []
