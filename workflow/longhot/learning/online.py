@@ -644,7 +644,8 @@ def new_learner(
     """
     if settings.members == 1:
         return ModelLearner(model, atomic_energies_eV, directory, device, code)
-    refit = {} if settings.refit_steps is None else {"gradient_steps": settings.refit_steps}
+    steps = (settings.online and settings.online.refit_steps) or settings.refit_steps
+    refit = {} if steps is None else {"gradient_steps": steps}
     # Each call adds a frame: to compile for each number of them would cost more than it saves.
     eager = model | ({"compile": "never"} if "compile" in model else {})
     committee = CommitteeBlock(model=eager, refit=refit, seeds=list(range(settings.members)))
