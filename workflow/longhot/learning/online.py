@@ -3,7 +3,8 @@
 At every step of Langevin MD the model gives its forces and how sure it is of them. Where the uncertainty of any
 atom passes a threshold, the reference computes the frame, the step ends with the reference's forces, and the model
 is fitted anew, from where it stood, to all frames that were taken so far (Csanyi et al., Phys. Rev. Lett. 93,
-175503, 2004; Jinnouchi et al., Phys. Rev. B 100, 014105, 2019; Vandermause et al., npj Comput. Mater. 6, 20, 2020).
+175503, 2004; Jinnouchi et al., Phys. Rev. B 100, 014105, 2019; Vandermause et al., npj Computational Materials 6,
+20, 2020).
 
 The noise is a function of the step, and a checkpoint follows each call of the reference, so a run that was killed
 leaves the same numbers, bit by bit, as one that was not (on hardware whose arithmetic repeats itself).

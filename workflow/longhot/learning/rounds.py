@@ -2,9 +2,9 @@
 
 Round 0 fits a committee to the initial frames, alike for all strategies, and runs MD. Each later round chooses frames
 of the MD before it, labels them with the reference, refits the committee from its last weights, and runs MD again.
-The first member drives the MD and is judged; all members say how sure they are (as in DP-GEN: Zhang et al., Comput.
-Phys. Commun. 253, 107206 (2020)). A round whose chosen frames show an error within the tolerance before the refit
-has converged: what follows it costs nothing.
+The first member drives the MD and is judged; all members say how sure they are (as in DP-GEN: Zhang et al., Computer
+Physics Communications 253, 107206 (2020)). A round whose chosen frames show an error within the tolerance before
+the refit has converged: what follows it costs nothing.
 
 Each seed has a folder, which holds all that its round made::
 
