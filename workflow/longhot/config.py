@@ -34,7 +34,7 @@ Repeats = Annotated[list[PositiveInt], Field(min_length=3, max_length=3)]
 ICE_CELL_A = (7.2, 4.4, 7.6)
 """Edges of such a cell at its smallest: ice at low temperature, less two percent."""
 
-Question = Literal["learning_curves", "robustness", "melting_point", "active_learning"]
+Question = Literal["learning_curves", "robustness", "melting_point", "active_learning", "structure_search"]
 """What a study may ask, each a block of its config."""
 REFERENCE_MODEL = "reference"
 """The id of the control: the dataset's reference method, run as if it were a model."""
@@ -274,6 +274,11 @@ class Online(Block):
     initial_displacement_A: PositiveFloat = Field(
         0.05, description="Standard deviation of each coordinate of the displaced copies."
     )
+    refit_steps: PositiveInt | None = Field(
+        None,
+        description="Gradient steps of the fit after each call, which begins with the last weights; absent: those "
+        "of the rounds.",
+    )
     audit_interval_steps: PositiveInt = Field(
         100, description="Steps between frames that the reference computes for the record alone; nothing learns them."
     )
@@ -318,6 +323,36 @@ class ActiveLearning(Block):
     online: Online | None = Field(None, description="A run that learns on the fly, beside the rounds; absent: none.")
 
 
+class StructureSearch(Block):
+    """Whether minima hopping with a potential that learns finds what it finds with the reference itself."""
+
+    dataset: Name = Field(description="A dataset of one molecule with a reference; its pool gives the initial frames.")
+    model: Name = Field(description="Id of a model.")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 1], min_length=1, description="Repeats of the whole search, each with its own start, frames and weights."
+    )
+    initial_frames: PositiveInt = Field(10, description="Frames of the training pool that the first fit learns.")
+    rounds: PositiveInt = Field(4, description="Most rounds after the first; each refits, searches and labels.")
+    n_hops: PositiveInt = Field(
+        20, description="Hops of a round; the search with the reference has as many as all rounds together."
+    )
+    temperature_K: PositiveFloat = Field(
+        1000.0, description="Kinetic temperature of the first hop; it falls with each new minimum, else it rises."
+    )
+    energy_tolerance_meV: PositiveFloat = Field(
+        5.0, description="Two structures whose energies differ by less are the same if their distances agree too."
+    )
+    distance_tolerance_A: PositiveFloat = Field(
+        0.1, description="Largest difference of the sorted interatomic distances of two structures that are the same."
+    )
+    n_lowest: PositiveInt = Field(
+        3, description="The search ends when a round leaves so many of the lowest structures as they were."
+    )
+    refit_steps: PositiveInt | None = Field(
+        None, description="Gradient steps of a refit, which begins with the last weights; absent: those of the model."
+    )
+
+
 class Study(Block):
     """A whole config file."""
 
@@ -333,6 +368,7 @@ class Study(Block):
     robustness: Robustness | None = Field(None, description="Asked where present; needs learning_curves.")
     melting_point: MeltingPoint | None = Field(None, description="Asked where present.")
     active_learning: ActiveLearning | None = Field(None, description="Asked where present.")
+    structure_search: StructureSearch | None = Field(None, description="Asked where present.")
 
     @field_validator("references", mode="before")
     @classmethod
@@ -367,28 +403,27 @@ class Study(Block):
             self._check_melting_point(self.melting_point)
         if self.active_learning:
             self._check_active_learning(self.active_learning)
+        if self.structure_search:
+            self._check_loop("structure_search", self.structure_search)
         return self
 
     def _check_active_learning(self, question: ActiveLearning) -> None:
-        self._pick("datasets", [question.dataset], "active_learning.dataset")
-        self._pick("models", [question.model], "active_learning.model")
-        if question.model not in self.variants():
-            raise ValueError(f"active_learning.model: {question.model} is a sweep, name one of its models")
-        block = self.variants()[question.model]
-        if question.members == 1 and not block.knows_its_error:
+        self._check_loop("active_learning", question)
+        if question.members == 1 and not self.variants()[question.model].knows_its_error:
             raise ValueError(f"active_learning.members: one fit of {question.model} has no spread, ask for at least 2")
+
+    def _check_loop(self, name: str, question: ActiveLearning | StructureSearch) -> None:
+        self._pick("datasets", [question.dataset], f"{name}.dataset")
+        self._pick("models", [question.model], f"{name}.model")
+        if question.model not in self.variants():
+            raise ValueError(f"{name}.model: {question.model} is a sweep, name one of its models")
+        block = self.variants()[question.model]
         if question.refit_steps is not None and not hasattr(block, "gradient_steps"):
-            raise ValueError(
-                f"active_learning.refit_steps: {question.model} is not fitted by gradient steps, remove it"
-            )
+            raise ValueError(f"{name}.refit_steps: {question.model} is not fitted by gradient steps, remove it")
         if not block.forces_depend_on_data:
-            raise ValueError(
-                f"active_learning.model: the forces of {question.model} learn nothing from data, use another"
-            )
+            raise ValueError(f"{name}.model: the forces of {question.model} learn nothing from data, use another")
         if self.datasets[question.dataset].reference is None:
-            raise ValueError(
-                f"active_learning.dataset: datasets.{question.dataset} names no reference that could label, add it"
-            )
+            raise ValueError(f"{name}.dataset: datasets.{question.dataset} names no reference that could label, add it")
 
     def _check_melting_point(self, question: MeltingPoint) -> None:
         self._pick("datasets", [question.dataset], "melting_point.dataset")
@@ -474,9 +509,9 @@ class Study(Block):
         block = getattr(self, question)
         if block is None:
             return []
-        if kind == "datasets" and isinstance(block, MeltingPoint | ActiveLearning):
+        if kind == "datasets" and isinstance(block, MeltingPoint | ActiveLearning | StructureSearch):
             return [block.dataset]
-        if isinstance(block, ActiveLearning):
+        if isinstance(block, ActiveLearning | StructureSearch):
             return [block.model]
         return self._pick(kind, getattr(block, kind), f"{question}.{kind}")
 

@@ -22,6 +22,10 @@ BULK = SAMPLER + "/bulk/{phase}-T{temperature}.npz"
 INTERFACE = SAMPLER + "/interfaces/{cell}-T{temperature}"
 COEXISTENCE = SAMPLER + "/coexistence.npz"
 ROUND = "results/{study}/active_learning/{strategy}/round{round}"
+RECORDS = ROUND + "/records.json"
+SEARCH = "results/{study}/structure_search/seed{seed}"
+SEARCH_ROUND = SEARCH + "/round{round}/record.json"
+REFERENCE_SEARCH = SEARCH + "/reference/record.json"
 START = "start"
 """Stands for the strategy in round 0, with which all of them begin."""
 
@@ -154,6 +158,9 @@ def all_fits(study: Study, dataset: str) -> list[tuple[str, str, int, int]]:
     loop = study.active_learning
     if loop is not None:
         found += [(loop.dataset, loop.model, loop.initial_frames, seed) for seed in loop.seeds]
+    search = study.structure_search
+    if search is not None:
+        found += [(search.dataset, search.model, search.initial_frames, seed) for seed in search.seeds]
     return [one for one in found if one[0] == dataset]
 
 
@@ -173,12 +180,14 @@ TABLES = {
         "reliability",
     ),
     "active_learning": ("active_learning", "active_learning_comparison", "active_learning_online"),
+    "structure_search": ("structure_search",),
 }
 FIGURES = {
     "learning_curves": ("learning_curves",),
     "robustness": ("robustness", "survival", "failure_causes", "failures", "committee_spread"),
     "melting_point": ("melting_point", "melting_point_by_size", "reliability", "rdf"),
     "active_learning": ("active_learning", "active_learning_online"),
+    "structure_search": (),
 }
 
 
@@ -293,7 +302,7 @@ def round_before(study: Study, wildcards: Any) -> list[str]:
     if number == 0:
         return []
     strategy = wildcards.strategy if number > 1 else START
-    return [ROUND.format(study=wildcards.study, strategy=strategy, round=number - 1) + "/records.json"]
+    return [RECORDS.format(study=wildcards.study, strategy=strategy, round=number - 1)]
 
 
 def loop_block(study: Study) -> dict[str, Any]:
@@ -361,6 +370,68 @@ def loop_compile_cache(study: Study) -> list[str]:
     if not md_replicas_to_compile(study, loop.dataset, loop.model):
         return []
     return [f"results/{study.study.name}/compiled/{loop.dataset}/{loop.model}"]
+
+
+# Structure search
+
+
+def search_records(study: Study) -> list[str]:
+    """Records of all searches: of every round and seed, and those with the reference."""
+    search = study.structure_search
+    if search is None:
+        return []
+    rounds = [
+        {"study": study.study.name, "seed": seed, "round": number}
+        for seed in search.seeds
+        for number in range(search.rounds + 1)
+    ]
+    return paths(SEARCH_ROUND, rounds) + paths(REFERENCE_SEARCH, rounds)
+
+
+def search_before(study: Study, wildcards: Any) -> list[str]:
+    """Record of the round before; none for the first."""
+    number = int(wildcards.round)
+    ids = {"study": study.study.name, "seed": wildcards.seed, "round": number - 1}
+    return [SEARCH_ROUND.format(**ids)] if number else []
+
+
+def search_block(study: Study) -> dict[str, Any]:
+    """The question as plain data; empty where it is not asked."""
+    return study.structure_search.model_dump(mode="json") if study.structure_search else {}
+
+
+def search_ids(study: Study) -> dict[str, str]:
+    """Dataset and model of the search; empty names where the question is not asked."""
+    search = study.structure_search
+    return {"dataset": search.dataset if search else "", "model": search.model if search else ""}
+
+
+def search_subset(study: Study, wildcards: Any) -> list[str]:
+    """Initial frames of a seed."""
+    search = study.structure_search
+    if search is None:
+        return []
+    folder = f"results/{wildcards.study}/subsets/{search.dataset}/seed{wildcards.seed}"
+    return [f"{folder}/n{search.initial_frames}.json"]
+
+
+def search_file(study: Study, name: str) -> list[str]:
+    """A file of the searched dataset."""
+    search = study.structure_search
+    return [f"results/{study.study.name}/datasets/{search.dataset}/{name}"] if search else []
+
+
+def search_reference(study: Study) -> str | None:
+    """Name of the reference that labels and relaxes."""
+    return study.datasets[study.structure_search.dataset].reference if study.structure_search else None
+
+
+def search_plugins(study: Study) -> list[str]:
+    """Modules of the searching model and of its reference."""
+    search = study.structure_search
+    if search is None:
+        return []
+    return [*model_plugins(study, search.model), *reference_plugins(study, search_reference(study))]
 
 
 # The melting point

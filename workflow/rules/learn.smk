@@ -64,7 +64,7 @@ rule active_online:
 
 rule active_learning_tables:
     input:
-        records=plan.paths(plan.ROUND + "/records.json", plan.rounds(STUDY)),
+        records=plan.paths(plan.RECORDS, plan.rounds(STUDY)),
         traces=plan.online_traces(STUDY),
     output:
         online="results/{study}/tables/active_learning_online.csv",
@@ -117,3 +117,79 @@ rule active_learning_figures:
 rule active_learning:
     input:
         plan.figure_paths(STUDY, "active_learning"),
+
+
+rule reference_search:
+    input:
+        pool=plan.search_file(STUDY, "train_pool.extxyz"),
+        subset=lambda wildcards: plan.search_subset(STUDY, wildcards),
+    output:
+        plan.REFERENCE_SEARCH,
+    log:
+        "results/{study}/logs/reference_search/seed{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/reference_search/seed{seed}.tsv"
+    conda:
+        "../../envs/mace.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=1440,
+    params:
+        settings=plan.search_block(STUDY),
+        reference=plan.reference_block(STUDY, plan.search_reference(STUDY)),
+        code=code_digest("reference_search", *plan.reference_plugins(STUDY, plan.search_reference(STUDY))),
+    script:
+        "../scripts/reference_search.py"
+
+
+rule search_round:
+    input:
+        before=lambda wildcards: plan.search_before(STUDY, wildcards),
+        pool=plan.search_file(STUDY, "train_pool.extxyz"),
+        valid=plan.search_file(STUDY, "valid.extxyz"),
+        atomic_energies=plan.search_file(STUDY, "atomic_energies.json"),
+        subset=lambda wildcards: plan.search_subset(STUDY, wildcards),
+    output:
+        plan.SEARCH_ROUND,
+    log:
+        "results/{study}/logs/search_round/seed{seed}/round{round}.log",
+    benchmark:
+        "results/{study}/benchmarks/search_round/seed{seed}/round{round}.tsv"
+    # One round waits for the other, so the chain starts early.
+    priority: 6
+    conda:
+        "../../envs/mace.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        settings=plan.search_block(STUDY),
+        model=MODEL_BLOCKS.get(plan.search_ids(STUDY)["model"]),
+        reference=plan.reference_block(STUDY, plan.search_reference(STUDY)),
+        device=STUDY.study.device,
+        code=code_digest("search_round", *plan.search_plugins(STUDY)),
+    script:
+        "../scripts/search_round.py"
+
+
+rule structure_search_table:
+    input:
+        plan.search_records(STUDY),
+    output:
+        "results/{study}/tables/structure_search.csv",
+    log:
+        "results/{study}/logs/structure_search_table.log",
+    benchmark:
+        "results/{study}/benchmarks/structure_search_table.tsv"
+    conda:
+        "../../envs/base.yaml"
+    params:
+        settings=plan.search_block(STUDY),
+        code=code_digest("structure_search_table"),
+    script:
+        "../scripts/structure_search_table.py"
+
+
+rule structure_search:
+    input:
+        f"results/{NAME}/tables/structure_search.csv",

@@ -22,6 +22,7 @@ class Column:
 
 NO_ORDER = "The family has no such order."
 NO_COMMITTEE = "There is one fit only, or the forces do not depend on data."
+NOT_FOUND = "The search with the reference did not find it."
 NO_LABEL = "The reference method gave no label for the frame."
 
 BEYOND = "It lies beyond the time simulated."
@@ -85,6 +86,13 @@ COLUMNS = {
     "n_md_frames": Column("MD frames", meaning="That the reference computed again to judge the round", whole=True),
     "chosen_force_mae_meV_per_A": Column("error on chosen", "meV/Å", "Before the refit", "Nothing was chosen."),
     "chosen_spread_meV_per_A": Column("spread on chosen", "meV/Å", "Before the refit", "Nothing was chosen."),
+    "rank": Column("rank", meaning="Of the structures known, from the lowest energy up", whole=True),
+    "energy_meV": Column("energy", "meV", "By the reference, above the lowest of all"),
+    "model_energy_meV": Column("by the model", "meV", "Above the first of the round", "The reference searched."),
+    "distance_A": Column("distance", "Å", "Root mean square difference of sorted distances", NOT_FOUND),
+    "reference_rank": Column("reference's rank", empty=NOT_FOUND, whole=True),
+    "found_by_reference": Column("found by the reference"),
+    "n_hops": Column("hops", meaning="Of all rounds so far", whole=True),
     "n_chosen_failed": Column("failed labels", whole=True),
     "md_wall_s": Column("MD", "s"),
     "label_wall_s": Column("labels", "s"),

@@ -14,6 +14,7 @@ from longhot.config import REFERENCE_MODEL
 from longhot.report.active_learning_verdict import active_learning
 from longhot.report.melting_point_verdict import melting_point
 from longhot.report.statements import Sentence, is_false, listed, number, place, signed
+from longhot.report.structure_search_verdict import structure_search
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +59,7 @@ def verdict(tables: dict[str, pd.DataFrame]) -> list[Sentence]:
             sentences += static_order(_of(agreement, dataset), where)
             sentences += committee_spread(_of(agreement, dataset), where)
         sentences += failure_kinds(tables["stability"])
-    return sentences + melting_point(tables) + active_learning(tables)
+    return sentences + melting_point(tables) + active_learning(tables) + structure_search(tables)
 
 
 def _of(table: pd.DataFrame, dataset: object) -> pd.DataFrame:

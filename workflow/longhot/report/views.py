@@ -51,6 +51,7 @@ TABLES = {
     "recheck": "Every rechecked frame",
     "active_learning": "Every round of active learning",
     "active_learning_online": "The run that learns on the fly",
+    "structure_search": "Structures found after each round of the search",
 }
 """Tables in reading order; others follow by name."""
 
