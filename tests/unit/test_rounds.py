@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from longhot.block import InputError
 from longhot.config import Protocol
 from longhot.dynamics.engine import simulate
 from longhot.files import read_json
-from longhot.learning import rounds
+from longhot.learning import online, rounds
 from longhot.learning.acquisition import usable
 from longhot.learning.rounds import Inputs
 
@@ -174,7 +176,7 @@ import os, signal, sys
 sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / "unit")!r}, {str(TESTS.parent / "workflow")!r}]
 from pathlib import Path
 import test_rounds
-from longhot.learning import rounds
+from longhot.learning import online, rounds
 
 moment, count = sys.argv[2], 0
 def killing(function):
@@ -207,3 +209,37 @@ def test_no_validation_frame_is_refused(tmp_path: Path) -> None:
     paths = {name: tmp_path / name for name in ("pool", "valid", "test")} | {"atomic_energies": tmp_path / "e0"}
     with pytest.raises(InputError, match="no validation frames"):
         rounds.read_inputs(SETTINGS, TINY, {}, "gfn2", paths, lambda _: [], "cpu", None, label, "")
+
+
+GP = {"family": "gp", "n_sparse": 400}
+
+
+def test_a_model_that_knows_its_error_needs_no_committee(tmp_path: Path) -> None:
+    inputs = new_inputs(members=1, refit_steps=None, seeds=[0], rounds=1)
+    inputs = dataclasses.replace(inputs, model=GP)
+    records = run_all(inputs, tmp_path)
+    assert [part[0]["n_labels"] for part in records] == [5, 8]
+    assert records[1][0]["chosen_spread_meV_per_A"] > 0
+
+
+def test_a_model_that_knows_its_error_learns_on_the_fly(tmp_path: Path) -> None:
+    every = model_examples.methanol_frames(8)
+    settings = rounds.ActiveLearning.model_validate(
+        SETTINGS
+        | {
+            "members": 1,
+            "refit_steps": None,
+            "online": {"temperature_K": 600, "duration_ps": 0.05, "threshold_meV_per_A": 300, "n_initial": 4},
+        }
+    )
+    assert settings.online is not None
+    e0_eV = model_examples.atomic_energies(every)
+    learner = online.new_learner(settings, GP, e0_eV, tmp_path / "fits", "cpu", "")
+    online.run(learner, references.Labeller(XTB), every[0], settings.online, 0, tmp_path)
+    outcome = read_json(tmp_path / "outcome.json")
+    assert outcome["outcome"] == "completed"
+    assert 0 < outcome["n_reference_calls"] - 4 < 50
+    assert len(fr.read(tmp_path / "learned.extxyz")) == outcome["n_reference_calls"]
+    with (tmp_path / "trace.csv").open(encoding="utf-8") as handle:
+        calls = [row for row in csv.DictReader(handle) if row["kind"] == "call"]
+    assert all(float(row["estimated_meV_per_A"]) > 300 for row in calls)
