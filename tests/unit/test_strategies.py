@@ -167,3 +167,10 @@ def test_a_study_without_a_run_on_the_fly_has_an_empty_table(tmp_path: Path) -> 
 def test_few_seeds_are_a_reservation() -> None:
     assert len(few_seeds(table(n_seeds=2).reset_index())) == 1
     assert few_seeds(table(n_seeds=3).reset_index()) == []
+
+
+def test_p_values_are_adjusted_for_their_number() -> None:
+    compared = table(factor=0.8, noise=0.1)
+    raw, adjusted = compared["p_value"].to_numpy(float), compared["p_value_adjusted"].to_numpy(float)
+    assert (adjusted >= raw).all()
+    assert adjusted[raw.argmin()] == pytest.approx(len(raw) * raw.min())

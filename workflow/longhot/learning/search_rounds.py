@@ -280,7 +280,8 @@ def table(records: Sequence[dict[str, Any]], settings: StructureSearch) -> pd.Da
             | _match(frame, truth, settings)
             for rank, frame in enumerate(own, start=1)
         ] or [shared]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    # The reference has no rounds, and a gap must not make decimals of the numbers.
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"round": "Int64"})
 
 
 def _model_energy_eV(minimum: Atoms) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from longhot.dynamics.statistics import holm
 from longhot.files import atomic_path, read_json
 from longhot.learning.rounds import START
 
@@ -68,7 +69,8 @@ def comparison_table(rounds: pd.DataFrame) -> pd.DataFrame:
     """Each strategy beside ``BASELINE`` at the last round: a paired t-test over the seeds.
 
     Errors are compared by the mean over seeds of ln(error / error of random), so ``effect`` is a ratio, with its
-    interval; survival by the mean difference. Seeds share their initial frames and weights, hence the pairs.
+    interval; survival by the mean difference. Seeds share their initial frames and weights, hence the pairs. The
+    p-values are adjusted for their number (Holm), the intervals are not.
     """
     import pandas as pd
 
@@ -84,7 +86,9 @@ def comparison_table(rounds: pd.DataFrame) -> pd.DataFrame:
                 ids = {"dataset": dataset, "model": model, "strategy": strategy, "against": BASELINE, "metric": metric}
                 rows.append(ids | _paired(own, baseline, metric))
     columns = ["dataset", "model", "strategy", "against", "metric", "n_labels", "effect", "ci_low", "ci_high"]
-    return pd.DataFrame(rows, columns=[*columns, "p_value", "n_seeds", "reason"])
+    table = pd.DataFrame(rows, columns=[*columns, "p_value", "p_value_adjusted", "n_seeds", "reason"])
+    table["p_value_adjusted"] = holm(table["p_value"].to_numpy(float))
+    return table
 
 
 def _paired(own: pd.DataFrame, baseline: pd.DataFrame, metric: str) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def against_random(comparison: pd.DataFrame, rounds: pd.DataFrame, where: str) -
         row = rows.get(metric)
         if row is None or not np.isfinite(row["effect"]):
             continue
-        is_real = bool(row["p_value"] < SIGNIFICANCE)
+        is_real = bool(row["p_value_adjusted"] < SIGNIFICANCE)
         verdicts.append((is_real, row["effect"] < 1))
         interval = f" [{number(row['ci_low'])}, {number(row['ci_high'])}]" if np.isfinite(row["ci_low"]) else ""
         parts.append(f"{name} is {number(row['effect'])}{interval} times that of random choice")
@@ -103,7 +103,8 @@ def _judged(verdicts: list[tuple[bool, bool]]) -> str:
         return "no difference is beyond chance at this budget and number of seeds"
     mixed = "it helped in some and did harm in others"
     kind = "it helped" if all(real) else mixed if any(real) else "it did harm"
-    return f"{kind} ({len(real)} of {len(verdicts)} differences in error are beyond chance, paired t-test over seeds)"
+    basis = "paired t-tests over seeds, adjusted for their number"
+    return f"{kind} ({len(real)} of {len(verdicts)} differences in error are beyond chance, {basis})"
 
 
 def tolerance(rounds: pd.DataFrame) -> list[Sentence]:
