@@ -12,7 +12,8 @@ from ase.build import bulk
 from toy_potentials import ethanol
 
 from longhot.block import InputError
-from longhot.learning.acquisition import STRATEGIES, Pool, Strategy, farthest_from, select, usable
+from longhot.learning.acquisition import STRATEGIES, Pool, Strategy, select, usable
+from longhot.learning.subsets import farthest_points
 from longhot.potential import BatchPotential, Label, every_size
 from longhot.uncertainty.committee import Committee, atom_spreads, committee_force_std
 
@@ -132,13 +133,13 @@ def test_diverse_stays_away_from_what_is_known():
     assert select("diverse", Pool(frames, spreads, [dimer(1.3), dimer(2.1), dimer(2.12)]), 1, 0) == [2]
 
 
-def test_farthest_from_known_answer():
+def test_farthest_points_from_known_ones():
     """From 0: 10; then 4 and 6 are both 4 away from the nearest, and the earlier comes first."""
     points = np.array([[1.0], [10.0], [4.0], [6.0]])
-    assert farthest_from(np.array([[0.0]]), points, 4, first=0) == [1, 2, 3, 0]
-    assert farthest_from(np.array([[0.0], [10.0]]), points, 2, first=0) == [2, 3]
-    assert farthest_from(np.empty((0, 1)), points, 2, first=3) == [3, 0]
-    assert farthest_from(np.zeros((1, 1)), np.zeros((3, 1)), 3, first=0) == [0, 1, 2]
+    assert farthest_points(points, 0, 4, np.array([[0.0]])).tolist() == [1, 2, 3, 0]
+    assert farthest_points(points, 0, 2, np.array([[0.0], [10.0]])).tolist() == [2, 3]
+    assert farthest_points(points, 3, 2, np.empty((0, 1))).tolist() == [3, 0]
+    assert farthest_points(np.zeros((3, 1)), 0, 3, np.zeros((1, 1))).tolist() == [0, 1, 2]
 
 
 def test_without_known_frames_the_first_is_drawn_or_the_most_uncertain():

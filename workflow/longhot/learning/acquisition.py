@@ -15,7 +15,6 @@ import numpy as np
 from ase.data import covalent_radii
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
 from longhot.block import InputError
 from longhot.config import Strategy
@@ -129,30 +128,9 @@ def _coordinates(frame: Atoms) -> np.ndarray:
     return np.concatenate([frame.positions.ravel(), frame.cell.array[frame.pbc].ravel()])
 
 
-def farthest_from(known: np.ndarray, points: np.ndarray, n: int, first: int) -> list[int]:
-    """Indices of ``n`` points, each the farthest from the known and from those before it.
-
-    Args:
-        known: shape (n_known, n_features); where there are none, ``first`` is the first choice.
-        points: shape (n_points, n_features), at least ``n``.
-        n: how many.
-        first: index of a point.
-    """
-    if not len(known):
-        return farthest_points(points, first, n).tolist()
-    distance = cdist(points, known).min(axis=1)
-    chosen: list[int] = []
-    while len(chosen) < n:
-        farthest = int(np.argmax(distance))
-        chosen.append(farthest)
-        distance = np.minimum(distance, np.linalg.norm(points - points[farthest], axis=1))
-        distance[chosen] = -1.0  # below every distance, so that no point comes back
-    return chosen
-
-
 def _most_diverse(frames: Sequence[Atoms], known: Sequence[Atoms], n: int, first: int) -> list[int]:
     points = descriptors([*known, *frames])
-    return farthest_from(points[: len(known)], points[len(known) :], n, first)
+    return farthest_points(points[len(known) :], first, n, points[: len(known)]).tolist()
 
 
 def _most_uncertain(scores: Sequence[float], n: int) -> list[int]:

@@ -51,7 +51,7 @@ START = "start"
 """Name of round 0 in place of a strategy: all begin with it."""
 MAX_CANDIDATES = 400
 """Frames of the MD that a strategy chooses from: each costs a prediction by every member."""
-INITIAL_SEED = 1000
+SEED_STRIDE = 1000
 """Distance between the seeds of the members of two seeds of the loop."""
 
 
@@ -115,11 +115,10 @@ def _seed(
     chosen = _chosen(inputs, strategy, number, seed, last, folder)
     train = fr.read(folder / "train.extxyz")
     train_wall_s = _fit(inputs, seed, train, last, folder)
-    members = [models.load(folder / "members" / str(k), inputs.device) for k in range(inputs.settings.members)]
     starts = choose_starts(inputs.test, inputs.settings.start_set, inputs.settings.protocol.replicas)
     md_wall_s = _simulate(inputs, seed, starts, identity, folder)
     evaluation_began = time.perf_counter()
-    scores = _judge(inputs, members, starts[0], folder)
+    scores = _judge(inputs, starts[0], folder)
     evaluation_wall_s = time.perf_counter() - evaluation_began
     total_s = time.perf_counter() - began
     spent_s = chosen["label_wall_s"] + train_wall_s + md_wall_s + evaluation_wall_s
@@ -179,14 +178,14 @@ def _chosen(
     return found
 
 
-def _nothing_chosen(reason: str, converged: bool = False) -> dict[str, Any]:
+def _nothing_chosen(reason: str) -> dict[str, Any]:
     return {
         "n_calls": 0,
         "n_failed": 0,
         "force_mae_meV_per_A": None,
         "spread_meV_per_A": None,
         "label_wall_s": 0.0,
-        "converged": converged,
+        "converged": False,
         "reason": reason,
     }
 
@@ -201,7 +200,7 @@ def _acquire(inputs: Inputs, strategy: str, number: int, seed: int, before: Path
     spreads = committee.atom_spreads(candidates)
     sound = [index for index, one in enumerate(spreads) if np.isfinite(one).all()]
     pool = Pool([candidates[one] for one in sound], [spreads[one] for one in sound], known)
-    chosen = select(strategy, pool, settings.frames_per_round, INITIAL_SEED * seed + number)  # type: ignore[arg-type]
+    chosen = select(strategy, pool, settings.frames_per_round, SEED_STRIDE * seed + number)  # type: ignore[arg-type]
     frames = [pool.frames[one] for one in chosen]
     labels = inputs.label(frames) if frames else []
     good = [index for index, label in enumerate(labels) if label.status == "ok"]
@@ -267,7 +266,7 @@ def _fit(inputs: Inputs, seed: int, train: list[Atoms], last: dict[str, Any] | N
                     train=train,
                     valid=inputs.valid,
                     atomic_energies_eV=inputs.atomic_energies_eV,
-                    seed=INITIAL_SEED * seed + member,
+                    seed=SEED_STRIDE * seed + member,
                     directory=directory,
                     device=inputs.device,
                     compile_cache=inputs.compile_cache,
@@ -288,13 +287,14 @@ def _simulate(inputs: Inputs, seed: int, starts: list[Atoms], identity: str, fol
     return time.perf_counter() - began
 
 
-def _judge(inputs: Inputs, members: list[Potential], template: Atoms, folder: Path) -> dict[str, Any]:
+def _judge(inputs: Inputs, template: Atoms, folder: Path) -> dict[str, Any]:
     """Errors of the first member on the test sets and on its MD, and the survival of its replicas."""
     settings, md = inputs.settings, folder / "md"
+    driver = models.load(folder / "members" / "0", inputs.device)
     scores: dict[str, Any] = {}
     for name in dict.fromkeys(frame.info[fr.TEST_SET] for frame in inputs.test):
         own = [frame for frame in inputs.test if frame.info[fr.TEST_SET] == name]
-        scores[f"{name}_force_mae_meV_per_A"] = _force_mae_meV(members[0], own)
+        scores[f"{name}_force_mae_meV_per_A"] = _force_mae_meV(driver, own)
     first = next(iter(scores.values()))
     outcomes = tables.read(md / "outcomes.csv")
     if not (folder / "recheck.csv").exists():
@@ -305,7 +305,7 @@ def _judge(inputs: Inputs, members: list[Potential], template: Atoms, folder: Pa
             folder / "recheck.csv",
             reference=inputs.reference_name,
             label=inputs.label,
-            model=members[0],
+            model=driver,
             others=[],
             settings=Recheck(
                 frames_per_replica=-(-settings.evaluation_frames // len(outcomes)),

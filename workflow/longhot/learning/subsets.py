@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from longhot import files, frames
 from longhot.block import InputError
@@ -58,11 +59,20 @@ def descriptors(pool: Sequence[Atoms]) -> np.ndarray:
     return np.atleast_2d(soap.create(list(pool)))
 
 
-def farthest_points(points: np.ndarray, first: int, n: int) -> np.ndarray:
-    """Indices of ``n`` points, each the farthest from those before it; ``points`` is (n_points, n_features)."""
-    chosen = [first]
-    distance = np.linalg.norm(points - points[first], axis=1)
-    distance[first] = -1.0  # below every distance, so that duplicates do not bring a point back
+def farthest_points(points: np.ndarray, first: int, n: int, known: np.ndarray | None = None) -> np.ndarray:
+    """Indices of ``n`` points, each the farthest from the known ones and from those before it.
+
+    Args:
+        points: shape (n_points, n_features).
+        first: index of the point to begin with where nothing is known.
+        n: how many.
+        known: shape (n_known, n_features); may be empty or absent.
+    """
+    if known is not None and len(known):
+        chosen, distance = list[int](), cdist(points, known).min(axis=1)
+    else:
+        chosen, distance = [first], np.linalg.norm(points - points[first], axis=1)
+        distance[first] = -1.0  # below every distance, so that duplicates do not bring a point back
     while len(chosen) < n:
         farthest = int(np.argmax(distance))
         chosen.append(farthest)
