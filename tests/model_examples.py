@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.build import molecule
+from ase.build import bulk, molecule
 
 from longhot import frames, references
 from longhot.learning import fits
@@ -46,6 +46,21 @@ def methanol_frames(n: int, seed: int = 0, noise_A: float = 0.05) -> list[Atoms]
         made.append(atoms)
     labels = references.label(made, references.parse(TIGHT_XTB))
     return [frames.labelled(a, one.energy_eV, one.forces_eV_per_A) for a, one in zip(made, labels, strict=True)]
+
+
+def copper_frames(n: int) -> list[Atoms]:
+    """Rattled copper by an effective-medium calculator, in a cell smaller than twice the cutoff."""
+    generator, made = np.random.default_rng(1), []
+    for _ in range(n):
+        atoms = bulk("Cu", "fcc", a=3.6, cubic=True)
+        atoms.positions += generator.normal(0.0, 0.08, (4, 3))
+        made.append(atoms)
+    method = references.parse(
+        {"method": "ase", "calculator": "ase.calculators.emt.EMT", "level_of_theory": "effective medium"}
+    )
+    labels = references.label(made, method)
+    assert {label.status for label in labels} == {"ok"}
+    return [frames.labelled(a, label.energy_eV, label.forces_eV_per_A) for a, label in zip(made, labels, strict=True)]
 
 
 def atomic_energies(labelled: list[Atoms]) -> dict[str, float]:

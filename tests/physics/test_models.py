@@ -8,11 +8,11 @@ import model_examples
 import numpy as np
 import pytest
 from ase import Atoms, units
-from ase.build import bulk, molecule
+from ase.build import molecule
 from scipy.spatial.transform import Rotation
 
 import longhot.models
-from longhot import frames, models, references
+from longhot import models
 from longhot.block import plugin_names
 from longhot.config import Protocol
 from longhot.dynamics.engine import simulate
@@ -194,18 +194,7 @@ def test_energy_is_conserved_to_second_order_in_the_time_step(
 
 @pytest.fixture(scope="module")
 def copper() -> list[Atoms]:
-    """Rattled copper by an effective-medium calculator, in a cell smaller than twice the cutoff."""
-    generator, made = np.random.default_rng(1), []
-    for _ in range(12):
-        atoms = bulk("Cu", "fcc", a=3.6, cubic=True)
-        atoms.positions += generator.normal(0.0, 0.08, (4, 3))
-        made.append(atoms)
-    method = references.parse(
-        {"method": "ase", "calculator": "ase.calculators.emt.EMT", "level_of_theory": "effective medium"}
-    )
-    labels = references.label(made, method)
-    assert {label.status for label in labels} == {"ok"}
-    return [frames.labelled(a, label.energy_eV, label.forces_eV_per_A) for a, label in zip(made, labels, strict=True)]
+    return model_examples.copper_frames(12)
 
 
 @pytest.fixture(scope="module")

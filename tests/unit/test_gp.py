@@ -9,11 +9,11 @@ import model_examples
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, molecule
+from ase.build import molecule
 from ase.units import kB
 from scipy.stats import multivariate_normal
 
-from longhot import frames, models, references
+from longhot import frames, models
 from longhot.block import InputError
 from longhot.config import Protocol
 from longhot.dynamics.engine import simulate
@@ -144,17 +144,7 @@ def test_environments_that_repeat_are_chosen_once() -> None:
 
 @pytest.fixture(scope="module")
 def copper() -> list[Atoms]:
-    """Rattled copper by an effective-medium calculator, in a cell smaller than twice the cutoff."""
-    generator, made = np.random.default_rng(1), []
-    for _ in range(6):
-        atoms = bulk("Cu", "fcc", a=3.6, cubic=True)
-        atoms.positions += generator.normal(0.0, 0.08, (4, 3))
-        made.append(atoms)
-    method = references.parse(
-        {"method": "ase", "calculator": "ase.calculators.emt.EMT", "level_of_theory": "effective medium"}
-    )
-    labels = references.label(made, method)
-    return [frames.labelled(a, one.energy_eV, one.forces_eV_per_A) for a, one in zip(made, labels, strict=True)]
+    return model_examples.copper_frames(6)
 
 
 def environments_basis(frame: Atoms) -> tuple[Descriptor, Basis]:
