@@ -73,7 +73,7 @@ def fit(data: Data, name: str, steps: int, compile_steps: bool) -> tuple[Path, f
     cache = FOLDER / "compiled" / f"train-{data.device}" if compile_steps else None
     task = FitTask(data.train, data.valid, data.e0_eV, 0, directory, data.device, cache)
     if compile_steps:
-        mace.compile_step(config, task, 0)
+        mace.compile_step(config, task, [])
     mace.fit(config, task)
     record = read_json(directory / "fit.json")
     return directory, record["train_wall_s"] - record["compile_s"]

@@ -78,6 +78,9 @@ def test_a_compiled_md_batch_is_the_eager_one_and_shrinks_to_compiled_sizes_only
     assert np.ptp(found.energy_eV) > 1e-3
 
 
-@pytest.mark.parametrize(("n_replicas", "sizes"), [(0, []), (1, [1]), (31, [31]), (64, [64, 16]), (130, [130, 33, 9])])
-def test_sizes_of_md_batches_are_few(n_replicas: int, sizes: list[int]) -> None:
-    assert md_sizes(n_replicas) == sizes
+@pytest.mark.parametrize(
+    ("replicas", "sizes"),
+    [([], []), ([1], [1]), ([31], [31]), ([64], [64, 16]), ([130], [130, 33, 9]), ([8, 64], [64, 16, 8])],
+)
+def test_sizes_of_md_batches_are_few(replicas: list[int], sizes: list[int]) -> None:
+    assert md_sizes(replicas) == sizes

@@ -19,11 +19,11 @@ from toy_potentials import Springs, ethanol
 
 from longhot import frames as fr
 from longhot import references
-from longhot.block import InputError
 from longhot.files import read_json
 from longhot.langevin import BLOCK_STEPS, Stream, draw_noise, draw_velocities
-from longhot.learning.online import CommitteeBlock, CommitteeLearner, Online, run, updated_ratio
-from longhot.models import load
+from longhot.learning import fits
+from longhot.learning.online import CommitteeLearner, Online, run, updated_ratio
+from longhot.models import FitTask, load
 from longhot.potential import Label
 from longhot.uncertainty.committee import Committee, atom_spreads
 
@@ -37,8 +37,6 @@ SETTINGS = Online(
     time_step_fs=0.5,
     friction_per_ps=20.0,
     threshold_meV_per_A=60.0,
-    n_initial=4,
-    initial_displacement_A=0.02,
     audit_interval_steps=50,
     trace_interval_steps=1,
     bond_checks=False,
@@ -47,6 +45,18 @@ SETTINGS = Online(
 
 def reference(atoms: Atoms) -> Label:
     return SPRINGS.predict([atoms])[0]
+
+
+def initial_frames(start: Atoms, n_frames: int, displacement_A: float, label: Any) -> list[Atoms]:
+    """The start, and copies of it whose coordinates are displaced by normal numbers, all labelled."""
+    generator = np.random.default_rng(SEED)
+    frames = [start.copy() for _ in range(n_frames)]
+    for frame in frames[1:]:
+        frame.positions += generator.normal(0.0, displacement_A, frame.positions.shape)
+    return [fr.labelled(frame, one.energy_eV, one.forces_eV_per_A) for frame in frames for one in [label(frame)]]
+
+
+INITIAL = initial_frames(ethanol(), 4, 0.02, reference)
 
 
 class Toy:
@@ -102,7 +112,7 @@ def assert_same(one: Path, other: Path) -> None:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("unbroken")
-    run(Toy(), reference, ethanol(), SETTINGS, SEED, directory)
+    run(Toy(), reference, INITIAL, ethanol(), SETTINGS, SEED, directory)
     return directory
 
 
@@ -140,11 +150,11 @@ def recomputed(learned: list[np.ndarray]) -> tuple[list[float], list[int]]:
 
 def test_the_reference_is_called_exactly_where_the_threshold_is_passed(unbroken: Path) -> None:
     rows, learned = trace(unbroken), fr.read(unbroken / "learned.extxyz")
-    estimated, calls = recomputed([frame.positions for frame in learned[: SETTINGS.n_initial]])
+    estimated, calls = recomputed([frame.positions for frame in learned[: len(INITIAL)]])
     assert len(calls) >= 5
     assert steps(rows, "call") == calls
     np.testing.assert_allclose(column(rows, "estimated_meV_per_A"), 1e3 * np.array(estimated), rtol=2e-5, atol=1e-6)
-    assert [frame.info.get("step") for frame in learned] == [None] * SETTINGS.n_initial + calls
+    assert [frame.info.get("step") for frame in learned] == [None] * len(INITIAL) + calls
     assert steps(rows, "audit") == [step for step in range(0, 401, 50) if step not in calls]
 
 
@@ -160,9 +170,9 @@ def test_what_the_trace_and_the_outcome_say(unbroken: Path) -> None:
     n_calls = len(steps(rows, "call"))
     assert (found["outcome"], found["cause"]) == ("completed", "")
     assert (found["n_steps"], found["simulated_ps"]) == (400, 0.2)
-    assert found["n_reference_calls"] == SETTINGS.n_initial + n_calls
+    assert found["n_reference_calls"] == len(INITIAL) + n_calls
     assert found["n_audits"] == len(steps(rows, "audit"))
-    assert found["share_saved"] == pytest.approx(1 - (SETTINGS.n_initial + n_calls) / 401)
+    assert found["share_saved"] == pytest.approx(1 - (len(INITIAL) + n_calls) / 401)
     regular = column([row for row in known if int(row["step"]) % 50 == 0], "true_meV_per_A")
     assert found["mean_true_error_meV_per_A"] == pytest.approx(regular.mean())
     assert all(found[name] >= 0 for name in ("md_s", "fit_s", "reference_s", "audit_s"))
@@ -179,7 +189,7 @@ def test_learned_frames_carry_the_labels_of_the_reference(unbroken: Path) -> Non
 
 def test_a_thinned_trace_keeps_calls_audits_and_the_end(unbroken: Path, tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"trace_interval_steps": 130})
-    run(Toy(), reference, ethanol(), settings, SEED, tmp_path)
+    run(Toy(), reference, INITIAL, ethanol(), settings, SEED, tmp_path)
     rows, whole = trace(tmp_path), trace(unbroken)
     assert steps(rows, "call") == steps(whole, "call")
     assert steps(rows, "audit") == steps(whole, "audit")
@@ -189,7 +199,7 @@ def test_a_thinned_trace_keeps_calls_audits_and_the_end(unbroken: Path, tmp_path
 
 
 def test_atoms_are_named_by_element_and_index(tmp_path: Path) -> None:
-    run(Toy(unsure=(2, 5)), reference, ethanol(), SETTINGS, SEED, tmp_path)
+    run(Toy(unsure=(2, 5)), reference, INITIAL, ethanol(), SETTINGS, SEED, tmp_path)
     named = {row["atoms"] for row in trace(tmp_path) if row["kind"] == "call"}
     assert named <= {"O2", "H5", "O2 H5"}
     assert "H5" in named
@@ -201,7 +211,7 @@ def test_atoms_are_named_by_element_and_index(tmp_path: Path) -> None:
 @pytest.mark.parametrize("factor", [3.0, 0.5])
 def test_the_adaptive_threshold_holds_the_true_error_at_the_tolerance(factor: float, tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"adaptive": True, "duration_ps": 1.0})
-    run(Toy(factor), reference, ethanol(), settings, SEED, tmp_path)
+    run(Toy(factor), reference, INITIAL, ethanol(), settings, SEED, tmp_path)
     rows = trace(tmp_path)
     calls = [row for row in rows if row["kind"] == "call"]
     assert calls[0]["threshold_meV_per_A"] == "60", "without a call the estimate is trusted"
@@ -228,13 +238,13 @@ def test_the_ratio_goes_to_that_of_the_calls() -> None:
 
 
 def test_spent_calls_end_the_run(unbroken: Path, tmp_path: Path) -> None:
-    run(Toy(), reference, ethanol(), SETTINGS.model_copy(update={"max_calls": 3}), SEED, tmp_path)
+    run(Toy(), reference, INITIAL, ethanol(), SETTINGS.model_copy(update={"max_calls": 3}), SEED, tmp_path)
     found, rows = outcome(tmp_path), trace(tmp_path)
     assert found["outcome"] == "out_of_calls"
-    assert found["n_reference_calls"] == SETTINGS.n_initial + 3
+    assert found["n_reference_calls"] == len(INITIAL) + 3
     assert found["n_steps"] == steps(trace(unbroken), "call")[3]
     assert found["cause"] == f"{rows[-1]['atoms']} beyond 60 meV/A, and all 3 calls are spent"
-    assert len(fr.read(tmp_path / "learned.extxyz")) == SETTINGS.n_initial + 3
+    assert len(fr.read(tmp_path / "learned.extxyz")) == len(INITIAL) + 3
 
 
 class Repelling(Toy):
@@ -255,12 +265,12 @@ class Spoilt(Toy):
 
 
 def test_an_explosion_is_an_outcome(tmp_path: Path) -> None:
-    run(Repelling(), reference, ethanol(), SETTINGS.model_copy(update={"bond_checks": True}), SEED, tmp_path)
+    run(Repelling(), reference, INITIAL, ethanol(), SETTINGS.model_copy(update={"bond_checks": True}), SEED, tmp_path)
     found = outcome(tmp_path)
     assert found["outcome"] in ("bond_broken", "overlap", "bond_formed", "temperature_runaway")
     assert 0 < found["n_steps"] < 400
     assert int(trace(tmp_path)[-1]["step"]) == found["n_steps"]
-    run(Spoilt(), reference, ethanol(), SETTINGS, SEED, tmp_path)
+    run(Spoilt(), reference, INITIAL, ethanol(), SETTINGS, SEED, tmp_path)
     found = outcome(tmp_path)
     assert (found["outcome"], found["n_steps"]) == ("nonfinite", 0)
     assert found["cause"] == "force or its uncertainty not finite: H4"
@@ -281,17 +291,15 @@ def failing_after(n_good: int) -> Any:
 
 def test_a_reference_that_fails(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"audit_interval_steps": 10**6})
-    run(Toy(), failing_after(SETTINGS.n_initial + 2), ethanol(), settings, SEED, tmp_path)
+    run(Toy(), failing_after(2), INITIAL, ethanol(), settings, SEED, tmp_path)
     found = outcome(tmp_path)
     assert (found["outcome"], found["cause"]) == ("engine_error", "reference not_converged: no")
-    assert len(fr.read(tmp_path / "learned.extxyz")) == SETTINGS.n_initial + 1, "step 0 was audited, one call was good"
-    with pytest.raises(InputError, match="no label for initial frame 2"):
-        run(Toy(), failing_after(2), ethanol(), settings, SEED, tmp_path / "initial")
+    assert len(fr.read(tmp_path / "learned.extxyz")) == len(INITIAL) + 1, "step 0 was audited, one call was good"
 
 
 def test_an_audit_that_fails_stops_nothing(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"threshold_meV_per_A": 1e9})
-    run(Toy(factor=0.0), failing_after(SETTINGS.n_initial + 3), ethanol(), settings, SEED, tmp_path)
+    run(Toy(factor=0.0), failing_after(3), INITIAL, ethanol(), settings, SEED, tmp_path)
     audits = [row for row in trace(tmp_path) if row["kind"] == "audit"]
     assert [row["true_meV_per_A"] != "" for row in audits] == [True] * 3 + [False] * 6
     assert outcome(tmp_path)["outcome"] == "completed"
@@ -303,7 +311,7 @@ CHILD = f"""
 import os, signal, sys
 sys.path[:0] = [{str(TESTS / "unit")!r}, {str(TESTS)!r}, {str(TESTS.parent / "workflow")!r}]
 from pathlib import Path
-from test_online import SEED, SETTINGS, Toy, ethanol, reference, run
+from test_online import INITIAL, SEED, SETTINGS, Toy, ethanol, reference, run
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -315,7 +323,7 @@ class Mortal(Toy):
             die()
         super().learn(frames)
 
-run(Mortal(deeds={{int(sys.argv[2]): die}}), reference, ethanol(), SETTINGS, SEED, Path(sys.argv[1]))
+run(Mortal(deeds={{int(sys.argv[2]): die}}), reference, INITIAL, ethanol(), SETTINGS, SEED, Path(sys.argv[1]))
 """
 
 
@@ -329,7 +337,7 @@ def test_killed_again_and_again_it_ends_like_an_unbroken_run(
     for _ in range(n_kills):
         assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
     toy = Toy()
-    run(toy, reference, ethanol(), SETTINGS, SEED, directory)
+    run(toy, reference, INITIAL, ethanol(), SETTINGS, SEED, directory)
     assert toy.n_calls <= 401
     assert_same(unbroken, directory)
 
@@ -337,10 +345,10 @@ def test_killed_again_and_again_it_ends_like_an_unbroken_run(
 def test_sigterm_ends_the_step_and_leaves_a_checkpoint(unbroken: Path, tmp_path: Path) -> None:
     toy = Toy(deeds={150: lambda: os.kill(os.getpid(), signal.SIGTERM)})
     with pytest.raises(SystemExit, match="143"):
-        run(toy, reference, ethanol(), SETTINGS, SEED, tmp_path)
+        run(toy, reference, INITIAL, ethanol(), SETTINGS, SEED, tmp_path)
     assert not (tmp_path / "outcome.json").exists()
     again = Toy()
-    run(again, reference, ethanol(), SETTINGS, SEED, tmp_path)
+    run(again, reference, INITIAL, ethanol(), SETTINGS, SEED, tmp_path)
     assert again.n_calls == 401 - 150
     assert_same(unbroken, tmp_path)
 
@@ -350,30 +358,36 @@ def test_a_checkpoint_of_another_run_is_not_continued(change: str, unbroken: Pat
     toy = Toy(deeds={150: lambda: os.kill(os.getpid(), signal.SIGTERM)})
     settings = SETTINGS.model_copy(update={"max_calls": 150}) if change == "settings" else SETTINGS
     with pytest.raises(SystemExit):
-        run(toy, reference, ethanol(), settings, SEED, tmp_path, identity="other" if change == "identity" else "")
+        run(
+            toy,
+            reference,
+            INITIAL,
+            ethanol(),
+            settings,
+            SEED,
+            tmp_path,
+            identity="other" if change == "identity" else "",
+        )
     again = Toy()
-    run(again, reference, ethanol(), SETTINGS, SEED, tmp_path)
+    run(again, reference, INITIAL, ethanol(), SETTINGS, SEED, tmp_path)
     assert again.n_calls == 401
     assert_same(unbroken, tmp_path)
 
 
 # A committee of MACE on methanol
 
-COMMITTEE = CommitteeBlock(
-    model=model_examples.EXAMPLES["mace"]
-    | {"channels": 4, "max_L": 0, "max_ell": 1, "layers": 1, "correlation": 1, "r_max_A": 4.0, "gradient_steps": 200},
-    refit={"gradient_steps": 20, "learning_rate": 0.003},
-    seeds=[0, 1],
-)
-METHANOL = SETTINGS.model_copy(
-    update={
-        "duration_ps": 0.15,
-        "threshold_meV_per_A": 300.0,
-        "n_initial": 10,
-        "initial_displacement_A": 0.05,
-        "bond_checks": None,
-    }
-)
+MODEL = model_examples.EXAMPLES["mace"] | {
+    "channels": 4,
+    "max_L": 0,
+    "max_ell": 1,
+    "layers": 1,
+    "correlation": 1,
+    "r_max_A": 4.0,
+    "gradient_steps": 200,
+    "compile": "never",
+}
+REFIT = MODEL | {"gradient_steps": 20, "learning_rate": 0.003}
+METHANOL = SETTINGS.model_copy(update={"duration_ps": 0.15, "threshold_meV_per_A": 300.0, "bond_checks": None})
 
 
 class Interrupted(CommitteeLearner):
@@ -381,74 +395,102 @@ class Interrupted(CommitteeLearner):
 
     fatal_frames = 0
 
-    def _fit(self, frames: list[Atoms], seed: int) -> None:
-        if len(frames) == self.fatal_frames and seed == 1:
+    def _fit(self, frames: list[Atoms], member: int) -> None:
+        if len(frames) == self.fatal_frames and member == 1:
             raise KeyboardInterrupt
-        super()._fit(frames, seed)
+        super()._fit(frames, member)
 
 
 def xtb(atoms: Atoms) -> Label:
     return references.label([atoms], references.parse(model_examples.TIGHT_XTB))[0]
 
 
-def learner(directory: Path, methanol: list[Atoms], kind: type[CommitteeLearner] = CommitteeLearner) -> Any:
-    return kind(COMMITTEE, model_examples.atomic_energies(methanol), directory, "cpu")
+@pytest.fixture(scope="module")
+def initial() -> list[Atoms]:
+    return initial_frames(molecule("CH3OH"), 10, 0.05, xtb)
 
 
 @pytest.fixture(scope="module")
-def real(methanol: list[Atoms], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def members(initial: list[Atoms], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two fits to the initial frames."""
+    folders = [tmp_path_factory.mktemp("members") / str(seed) for seed in (0, 1)]
+    e0_eV = model_examples.atomic_energies(initial)
+    for seed, folder in enumerate(folders):
+        fits.fit(MODEL, FitTask(initial, initial, e0_eV, seed, folder, "cpu"))
+    return folders
+
+
+def learner(
+    directory: Path, initial: list[Atoms], members: list[Path], kind: type[CommitteeLearner] = CommitteeLearner
+) -> Any:
+    return kind(REFIT, members, model_examples.atomic_energies(initial), directory, "cpu")
+
+
+@pytest.fixture(scope="module")
+def real(initial: list[Atoms], members: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("real")
-    run(learner(directory / "fits", methanol), xtb, molecule("CH3OH"), METHANOL, SEED, directory)
+    model = learner(directory / "fits", initial, members)
+    run(model, xtb, initial, molecule("CH3OH"), METHANOL, SEED, directory)
     return directory
 
 
-def test_a_committee_learns_as_it_goes(real: Path) -> None:
+def test_a_committee_learns_as_it_goes(real: Path, members: list[Path]) -> None:
     found, rows = outcome(real), trace(real)
     n_calls = len(steps(rows, "call"))
     assert (found["outcome"], found["n_steps"]) == ("completed", 300)
     assert 2 <= n_calls <= 10
     folders = sorted(path.name for path in (real / "fits").iterdir())
-    assert folders == [f"n{10 + number:04d}" for number in range(n_calls + 1)]
-    records = [read_json(real / "fits" / name / "seed1/fit.json") for name in folders]
-    assert [record["n_steps"] for record in records] == [200] + [20] * n_calls
-    assert [record["train_size"] for record in records] == list(range(10, 11 + n_calls))
-    kept = [read_json(real / "fits" / name / "seed1/model.json")["statistics"] for name in folders]
-    assert all(one == kept[0] for one in kept), "a warm start keeps the scaling"
+    assert folders == [f"n{11 + number:04d}" for number in range(n_calls)]
+    records = [read_json(real / "fits" / name / "member1/fit.json") for name in folders]
+    assert [record["n_steps"] for record in records] == [20] * n_calls
+    assert [record["train_size"] for record in records] == list(range(11, 11 + n_calls))
+    first = read_json(members[1] / "model.json")["statistics"]
+    kept = [read_json(real / "fits" / name / "member1/model.json")["statistics"] for name in folders]
+    assert all(one == first for one in kept), "a warm start keeps the scaling"
 
 
-def test_the_uncertainty_is_the_spread_of_the_members(real: Path, methanol: list[Atoms]) -> None:
+def test_the_uncertainty_is_the_spread_of_the_members(
+    real: Path, initial: list[Atoms], members: list[Path], methanol: list[Atoms]
+) -> None:
     learned = fr.read(real / "learned.extxyz")
     folder = real / "fits" / f"n{len(learned):04d}"
-    committee = Committee([load(folder / f"seed{seed}") for seed in COMMITTEE.seeds])
-    model = learner(real / "fits", methanol)
+    committee = Committee([load(folder / f"member{member}") for member in (0, 1)])
+    model = learner(real / "fits", initial, members)
     model._batch = committee.batch(methanol[0], 1)
     energy_eV, forces, spreads = model.predict(methanol[0])
     label = committee.predict(methanol[:1])[0]
     assert energy_eV == pytest.approx(label.energy_eV, abs=1e-9)
     np.testing.assert_allclose(forces, label.forces_eV_per_A, atol=1e-9)
-    members = np.array([one[0].forces_eV_per_A for one in committee.predict_members(methanol[:1])])
-    np.testing.assert_allclose(spreads, atom_spreads(members), atol=1e-9)
+    every = np.array([one[0].forces_eV_per_A for one in committee.predict_members(methanol[:1])])
+    np.testing.assert_allclose(spreads, atom_spreads(every), atol=1e-9)
 
 
-def test_interrupted_between_two_members_it_ends_alike(real: Path, methanol: list[Atoms], tmp_path: Path) -> None:
+def test_interrupted_between_two_members_it_ends_alike(
+    real: Path, initial: list[Atoms], members: list[Path], tmp_path: Path
+) -> None:
     """The warm start of the second member is that of the unbroken run, though another process goes on."""
-    broken = learner(tmp_path / "fits", methanol, Interrupted)
+    broken = learner(tmp_path / "fits", initial, members, Interrupted)
     broken.fatal_frames = 12
     with pytest.raises(KeyboardInterrupt):
-        run(broken, xtb, molecule("CH3OH"), METHANOL, SEED, tmp_path)
-    run(learner(tmp_path / "fits", methanol), xtb, molecule("CH3OH"), METHANOL, SEED, tmp_path)
+        run(broken, xtb, initial, molecule("CH3OH"), METHANOL, SEED, tmp_path)
+    model = learner(tmp_path / "fits", initial, members)
+    run(model, xtb, initial, molecule("CH3OH"), METHANOL, SEED, tmp_path)
     assert_same(real, tmp_path)
     last = max((real / "fits").iterdir()).name
-    for path in ("seed0/model.safetensors", "seed1/model.safetensors"):
+    for path in ("member0/model.safetensors", "member1/model.safetensors"):
         assert (real / "fits" / last / path).read_bytes() == (tmp_path / "fits" / last / path).read_bytes()
 
 
-def test_a_run_from_other_initial_frames_uses_no_fit_of_an_earlier_one(methanol: list[Atoms], tmp_path: Path) -> None:
-    """The folder of one frame less may be there, but it is not what this run began with."""
-    settings = {"model": COMMITTEE.model | {"gradient_steps": 5}, "refit": {"gradient_steps": 6}, "seeds": [0, 1]}
-    model = CommitteeLearner(CommitteeBlock(**settings), model_examples.atomic_energies(methanol), tmp_path, "cpu")
-    taken = [frame.copy() for frame in methanol[:5]]
-    taken[4].info["step"] = 7
-    for frames, n_steps in ((methanol[:4], 5), (methanol[:5], 5), (taken, 6), (methanol[:6], 5)):
-        model.learn(list(frames))
-        assert read_json(tmp_path / f"n{len(frames):04d}/seed0/fit.json")["n_steps"] == n_steps
+def test_a_run_from_other_initial_frames_uses_no_refit_of_an_earlier_one(
+    initial: list[Atoms], members: list[Path], tmp_path: Path
+) -> None:
+    """The folder of as many frames may be there, but they are not the frames of this run."""
+    model = CommitteeLearner(
+        MODEL | {"gradient_steps": 6}, members, model_examples.atomic_energies(initial), tmp_path, "cpu"
+    )
+    for frames in (initial[:5], initial[1:6]):
+        taken = [frame.copy() for frame in frames]
+        taken[4].info["step"] = 7
+        model.learn(taken)
+        model.learn(taken)
+        assert read_json(tmp_path / "n0005/member0/learned.json") == model._digest(taken)

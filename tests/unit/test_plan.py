@@ -117,12 +117,12 @@ def test_md_is_compiled_where_it_is_long_and_the_fit_is_compiled() -> None:
     long_fit = {"models__mace__compile": "always"}
     long_md = {"robustness__protocol__duration_ps": 10.0}
     both = study(**long_fit, **long_md, robustness__protocol__batch_replicas=None)
-    assert plan.md_replicas_to_compile(both, "methanol", "mace-L0-nu2") == 8, "4 at each of two temperatures"
+    assert plan.md_replicas_to_compile(both, "methanol", "mace-L0-nu2") == [8], "4 at each of two temperatures"
     few = study(**long_fit, **long_md, robustness__protocol__batch_replicas=3)
-    assert plan.md_replicas_to_compile(few, "methanol", "mace-L0-nu2") == 3
-    assert plan.md_replicas_to_compile(both, "methanol", "mace-L0-nu1") == 0, "runs no MD"
-    assert plan.md_replicas_to_compile(study(**long_fit), "methanol", "mace-L0-nu2") == 0
-    assert plan.md_replicas_to_compile(study(**long_fit, robustness=None), "methanol", "mace-L0-nu2") == 0
+    assert plan.md_replicas_to_compile(few, "methanol", "mace-L0-nu2") == [3]
+    assert plan.md_replicas_to_compile(both, "methanol", "mace-L0-nu1") == [], "runs no MD"
+    assert plan.md_replicas_to_compile(study(**long_fit), "methanol", "mace-L0-nu2") == []
+    assert plan.md_replicas_to_compile(study(**long_fit, robustness=None), "methanol", "mace-L0-nu2") == []
     assert plan.md_compile_cache(both, wildcards("mace-L0-nu2")) == plan.compile_cache(both, wildcards("mace-L0-nu2"))
     assert plan.md_compile_cache(both, wildcards("reference", 0)) == []
     assert plan.md_compile_cache(study(**long_md), wildcards("mace-L0-nu2")) == []
@@ -217,9 +217,16 @@ def test_rounds_share_their_start_and_wait_for_the_one_before() -> None:
     assert plan.rounds(study(active_learning=None)) == plan.online_traces(study(active_learning=None)) == []
 
 
-def test_loop_compiles_where_hot_md_of_the_same_batch_did() -> None:
-    same = {"robustness__protocol__duration_ps": 10, "models__mace__compile": "always"}
-    one = study(**same, active_learning__protocol__replicas=4, robustness__protocol__batch_replicas=None)
+def test_loop_compiles_where_its_fits_do() -> None:
+    one = study(models__mace__compile="always")
     assert plan.loop_compile_cache(one) == ["results/smoke/compiled/methanol/mace-L0-nu2"]
-    assert plan.loop_compile_cache(study(**same)) == []
+    assert plan.loop_compile_cache(study()) == []
     assert plan.loop_compile_cache(study(active_learning=None)) == []
+
+
+def test_batches_of_the_loop_are_compiled_where_all_its_md_is_long() -> None:
+    """Two seeds, two strategies of two rounds and one that they share: ten runs."""
+    long_enough = {"robustness": None, "active_learning__protocol__duration_ps": 0.3}
+    assert plan.md_replicas_to_compile(study(**long_enough), "methanol", "mace-L0-nu2") == [2]
+    short = {"robustness": None, "active_learning__protocol__duration_ps": 0.2}
+    assert plan.md_replicas_to_compile(study(**short), "methanol", "mace-L0-nu2") == []

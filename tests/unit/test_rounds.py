@@ -42,7 +42,15 @@ SETTINGS: dict[str, Any] = {
     "tolerance_meV_per_A": 0.1,
     "protocol": {"temperatures_K": [600], "replicas": 2, "duration_ps": 0.02, "frame_interval_fs": 2},
 }
-SECONDS = ("train_wall_s", "md_wall_s", "label_wall_s", "evaluation_wall_s", "overhead_wall_s")
+SECONDS = (
+    "train_wall_s",
+    "md_wall_s",
+    "label_wall_s",
+    "evaluation_wall_s",
+    "choose_wall_s",
+    "overhead_wall_s",
+    "core_s",
+)
 
 
 def label(frames: list[Atoms]) -> list[Any]:
@@ -229,13 +237,13 @@ def test_a_model_that_knows_its_error_learns_on_the_fly(tmp_path: Path) -> None:
         | {
             "members": 1,
             "refit_steps": None,
-            "online": {"temperature_K": 600, "duration_ps": 0.05, "threshold_meV_per_A": 300, "n_initial": 4},
+            "online": {"temperature_K": 600, "duration_ps": 0.05, "threshold_meV_per_A": 300},
         }
     )
     assert settings.online is not None
     e0_eV = model_examples.atomic_energies(every)
-    learner = online.new_learner(settings, GP, e0_eV, tmp_path / "fits", "cpu", "")
-    online.run(learner, references.Labeller(XTB), every[0], settings.online, 0, tmp_path)
+    learner = online.new_learner(settings, GP, [], e0_eV, tmp_path / "fits", "cpu", "")
+    online.run(learner, references.Labeller(XTB), every[:4], every[0], settings.online, 0, tmp_path)
     outcome = read_json(tmp_path / "outcome.json")
     assert outcome["outcome"] == "completed"
     assert 0 < outcome["n_reference_calls"] - 4 < 50

@@ -253,7 +253,7 @@ Strategy = Literal["random", "diverse", "uncertain_frame", "uncertain_atom", "un
 
 
 class Online(Block):
-    """One run that learns as it goes."""
+    """One run that learns as it goes, from the first committee of the rounds on."""
 
     temperature_K: PositiveFloat = Field(description="Temperature of the Langevin thermostat.")
     duration_ps: PositiveFloat = Field(10.0, description="Length of the run.")
@@ -268,12 +268,6 @@ class Online(Block):
         False, description="Whether the threshold follows the ratio of true to estimated errors at earlier calls."
     )
     max_calls: PositiveInt = Field(200, description="Calls of the reference after which a further one ends the run.")
-    n_initial: PositiveInt = Field(
-        10, description="Frames that are learnt before the run: the start, and copies with displaced atoms."
-    )
-    initial_displacement_A: PositiveFloat = Field(
-        0.05, description="Standard deviation of each coordinate of the displaced copies."
-    )
     refit_steps: PositiveInt | None = Field(
         None,
         description="Gradient steps of the fit after each call, which begins with the last weights; absent: those "

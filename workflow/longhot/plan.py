@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from longhot.config import REFERENCE_MODEL, Conditions, MeltingPoint, Pinning, Question, Study
+from longhot.config import REFERENCE_MODEL, Conditions, MeltingPoint, Pinning, Protocol, Question, Study
 
 FIT = "results/{study}/models/{dataset}/{model}/n{size}/seed{seed}"
 PREDICTION = "results/{study}/predictions/{dataset}/{model}/n{size}/seed{seed}.npz"
@@ -118,15 +118,30 @@ def compile_cache(study: Study, wildcards: Any) -> list[str]:
     return [f"results/{wildcards.study}/compiled/{wildcards.dataset}/{wildcards.model}"]
 
 
-def md_replicas_to_compile(study: Study, dataset: str, model: str) -> int:
-    """Number of replicas of the MD batches of a model where compiling them pays, else 0."""
-    robustness = study.robustness
-    if robustness is None or dataset not in study.picked("robustness", "datasets"):
-        return 0
-    protocol = robustness.protocol
-    steps = 1e3 * protocol.duration_ps / protocol.time_step_fs
-    if model not in study.picked("robustness", "models") or steps < STEPS_THAT_PAY_FOR_COMPILING_MD:
-        return 0
+def md_replicas_to_compile(study: Study, dataset: str, model: str) -> list[int]:
+    """Numbers of replicas of the MD batches of a model for which compiling pays."""
+    robustness, loop, found = study.robustness, study.active_learning, set()
+    if (
+        robustness is not None
+        and dataset in study.picked("robustness", "datasets")
+        and model in study.picked("robustness", "models")
+        and md_steps(robustness.protocol) >= STEPS_THAT_PAY_FOR_COMPILING_MD
+    ):
+        found.add(batch_replicas(robustness.protocol))
+    if loop is not None and (loop.dataset, loop.model) == (dataset, model):
+        runs = len(loop.seeds) * (1 + loop.rounds * len(loop.strategies))
+        if runs * md_steps(loop.protocol) >= STEPS_THAT_PAY_FOR_COMPILING_MD:
+            found.add(batch_replicas(loop.protocol))
+    return sorted(found)
+
+
+def md_steps(protocol: Protocol) -> float:
+    """Steps of each replica."""
+    return 1e3 * protocol.duration_ps / protocol.time_step_fs
+
+
+def batch_replicas(protocol: Protocol) -> int:
+    """Replicas that run side by side."""
     n_replicas = protocol.replicas * len(protocol.temperatures_K)
     return min(protocol.batch_replicas or n_replicas, n_replicas)
 
@@ -217,6 +232,13 @@ def caption_paths(root: str) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in Path(root, "workflow", "report").glob("*.rst"))
 
 
+def page_parts(root: str) -> list[str]:
+    """The templates, styles and scripts that the report is made of."""
+    folder = Path(root, "workflow", "longhot", "report")
+    parts = [path for kind in ("templates", "assets") for path in (folder / kind).iterdir() if path.is_file()]
+    return sorted(str(path.relative_to(root)) for path in parts)
+
+
 def used_datasets(study: Study) -> list[str]:
     """Names of the datasets that a question uses; all where no question is asked."""
     named = [name for question in asked(study) for name in study.picked(question, "datasets")]
@@ -305,6 +327,12 @@ def round_before(study: Study, wildcards: Any) -> list[str]:
     return [RECORDS.format(study=wildcards.study, strategy=strategy, round=number - 1)]
 
 
+def first_round(study: Study) -> list[str]:
+    """Records of the round that all strategies begin with."""
+    loop = study.active_learning
+    return [RECORDS.format(study=study.study.name, strategy=START, round=0)] if loop else []
+
+
 def loop_block(study: Study) -> dict[str, Any]:
     """The question as plain data; empty where it is not asked."""
     return study.active_learning.model_dump(mode="json") if study.active_learning else {}
@@ -363,11 +391,9 @@ def online_traces(study: Study) -> list[str]:
 
 
 def loop_compile_cache(study: Study) -> list[str]:
-    """The compiled kernels that the loop reads: those that hot MD of the same model and size of batch made."""
-    loop, robustness = study.active_learning, study.robustness
-    if loop is None or robustness is None or loop.protocol.replicas != robustness.protocol.replicas:
-        return []
-    if not md_replicas_to_compile(study, loop.dataset, loop.model):
+    """The compiled kernels that the loop reads."""
+    loop = study.active_learning
+    if loop is None or not study.variants()[loop.model].compiles(loop.initial_frames):
         return []
     return [f"results/{study.study.name}/compiled/{loop.dataset}/{loop.model}"]
 

@@ -36,6 +36,7 @@ rule active_round:
 
 rule active_online:
     input:
+        start=plan.first_round(STUDY),
         test=plan.dataset_file(STUDY, "test.extxyz"),
         atomic_energies=plan.dataset_file(STUDY, "atomic_energies.json"),
     output:

@@ -17,17 +17,19 @@ with job(snakemake):
 
     given, params = snakemake.input, snakemake.params
     settings = ActiveLearning.model_validate(params.settings)
-    folder = Path(snakemake.output.trace).parent
+    folder, known = Path(snakemake.output.trace).parent, Path(given.start[0]).parent / f"seed{settings.seeds[0]}"
     online.run(
         online.new_learner(
             settings,
             params.model,
+            sorted((known / "members").iterdir()),
             read_json(given.atomic_energies[0]),
             folder / "fits",
             models.resolve_device(params.device),
             params.code,
         ),
         references.Labeller(references.parse(params.reference)),
+        frames.read(known / "train.extxyz"),
         choose_starts(frames.read(given.test[0]), settings.start_set, 1)[0],
         settings.online,
         settings.seeds[0],

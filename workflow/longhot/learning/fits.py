@@ -53,8 +53,8 @@ def fit(block: dict[str, Any], fit_task: FitTask) -> None:
     plugin(longhot.models, block["family"]).fit(parse(block), fit_task)
 
 
-def compile_step(block: dict[str, Any], fit_task: FitTask, n_replicas: int) -> None:
+def compile_step(block: dict[str, Any], fit_task: FitTask, replicas: list[int]) -> None:
     """Fill the task's compile cache, see ``longhot.models``."""
     assert fit_task.compile_cache is not None
     fit_task.compile_cache.mkdir(parents=True, exist_ok=True)
-    plugin(longhot.models, block["family"]).compile_step(parse(block), fit_task, n_replicas)
+    plugin(longhot.models, block["family"]).compile_step(parse(block), fit_task, replicas)

@@ -25,17 +25,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-from pydantic import Field, NonNegativeInt
 
 from longhot import frames as fr
-from longhot.block import Block, InputError
 from longhot.config import ActiveLearning, Online
 from longhot.dynamics.detectors import Detectors, Outcome, name_atom, nonfinite
 from longhot.dynamics.engine import sigterm
-from longhot.files import atomic_path, read_json, write_json, write_text
+from longhot.files import atomic_path, read_json, sha256, write_json, write_text
 from longhot.langevin import BLOCK_STEPS, Integrator, State, Stream, draw_noise, draw_velocities
 from longhot.learning import fits
 from longhot.models import FitTask, load
@@ -64,16 +62,6 @@ CALL_WEIGHT = 0.2
 _LOG_INTERVAL_S = 15.0
 
 
-class CommitteeBlock(Block):
-    """The committee that a run fits as it goes."""
-
-    model: dict[str, Any] = Field(description="Block of a model, for the first fit.")
-    refit: dict[str, Any] = Field(
-        description="Keys of that block that the later fits change, which begin with the weights of the one before."
-    )
-    seeds: Annotated[list[NonNegativeInt], Field(min_length=2)] = Field(description="One member each.")
-
-
 class Learner(Protocol):
     """A model that knows how sure it is, and can learn frames. All frames of one run hold the same atoms."""
 
@@ -86,7 +74,7 @@ class Learner(Protocol):
         ...
 
     def learn(self, frames: list[Atoms]) -> None:
-        """Fit to all labelled frames so far: the initial ones, then one more at each time.
+        """Know all labelled frames so far: the initial ones, then one more at each time.
 
         A run that was killed calls this again with the frames of its last call, in a new process. It must lead to
         the model that it led to before: what a fit begins with is kept on disk.
@@ -101,59 +89,71 @@ Reference = Callable[["Atoms"], "Label"]
 class CommitteeLearner:
     """Fits that differ in their seeds, each of which begins where the one before it ended.
 
-    Every fit trains on all frames and takes its validation error on the same frames, for a frame that is held out
+    Every refit trains on all frames and takes its validation error on the same frames, for a frame that is held out
     would not become certain, and frames near the start alone would prefer the weights that know no other. The
     honest errors are those at calls and audits, of frames that the model has not seen.
     """
 
     def __init__(
         self,
-        settings: CommitteeBlock,
+        refit: dict[str, Any],
+        members: list[Path],
         atomic_energies_eV: dict[str, float],
         directory: Path,
         device: str,
         code: str = "",
     ) -> None:
-        """Take the folder of all fits: ``n0012/seed0`` holds one to 12 frames; other arguments as in FitTask."""
-        self.settings, self.atomic_energies_eV = settings, atomic_energies_eV
+        """Begin with a committee.
+
+        Args:
+            refit: block of the model for the fit after a call.
+            members: folders of the fits to the initial frames, two or more.
+            atomic_energies_eV: of isolated atoms, by element.
+            directory: of all refits: ``n0012/member0`` holds one to 12 frames.
+            device: ``cpu`` or ``cuda``.
+            code: digest of the code.
+        """
+        self.refit, self.members, self.atomic_energies_eV = refit, members, atomic_energies_eV
         self.directory, self.device, self.code = directory, device, code
         self._batch: CommitteeBatch | None = None
 
     def learn(self, frames: list[Atoms]) -> None:
         """Fit every member to ``frames``, or load it where that is done."""
-        for seed in self.settings.seeds:
-            if not self._is_fitted(frames, seed):
-                self._fit(frames, seed)
-        members = [load(self._folder(frames, seed), self.device) for seed in self.settings.seeds]
-        self._batch = Committee(members).batch(frames[-1], 1)
+        for member in range(len(self.members)):
+            if not self._is_fitted(frames, member):
+                self._fit(frames, member)
+        folders = [self._folder(frames, member) for member in range(len(self.members))]
+        self._batch = Committee([load(folder, self.device) for folder in folders]).batch(frames[-1], 1)
 
-    def _folder(self, frames: list[Atoms], seed: int) -> Path:
-        return self.directory / f"n{len(frames):04d}" / f"seed{seed}"
+    def _folder(self, frames: list[Atoms], member: int) -> Path:
+        if STEP not in frames[-1].info:
+            return self.members[member]
+        return self.directory / f"n{len(frames):04d}" / f"member{member}"
 
-    def _is_fitted(self, frames: list[Atoms], seed: int) -> bool:
-        stamp = self._folder(frames, seed) / "learned.json"
-        return stamp.exists() and read_json(stamp) == self._digest(frames)
+    def _is_fitted(self, frames: list[Atoms], member: int) -> bool:
+        stamp = self._folder(frames, member) / "learned.json"
+        return STEP not in frames[-1].info or (stamp.exists() and read_json(stamp) == self._digest(frames))
 
-    def _fit(self, frames: list[Atoms], seed: int) -> None:
-        """Fit one member: from fresh weights to initial frames, and on from the fit before to one more."""
-        is_warm = STEP in frames[-1].info and self._is_fitted(frames[:-1], seed)
+    def _fit(self, frames: list[Atoms], member: int) -> None:
+        """Fit one member to one frame more than the fit that it begins with."""
         task = FitTask(
             train=frames,
             valid=frames,
             atomic_energies_eV=self.atomic_energies_eV,
-            seed=seed,
-            directory=self._folder(frames, seed),
+            seed=member,
+            directory=self._folder(frames, member),
             device=self.device,
             code=self.code,
-            warm_start=self._folder(frames[:-1], seed) if is_warm else None,
+            warm_start=self._folder(frames[:-1], member),
         )
-        fits.fit(self.settings.model | (self.settings.refit if is_warm else {}), task)
+        fits.fit(self.refit, task)
         write_json(task.directory / "learned.json", self._digest(frames))
 
     def _digest(self, frames: list[Atoms]) -> str:
         """SHA-256 of all that the fits to ``frames`` are made from."""
         steps = [frame.info.get(STEP) for frame in frames]
-        text = json.dumps([self.settings.model_dump(), self.atomic_energies_eV, self.code, steps], sort_keys=True)
+        weights = [sha256(path) for folder in self.members for path in sorted(folder.glob("model.*"))]
+        text = json.dumps([self.refit, weights, self.atomic_energies_eV, self.code, steps], sort_keys=True)
         digest = hashlib.sha256(text.encode())
         for values in (*(frame.positions for frame in frames), *fr.forces(frames), fr.energies(frames)):
             digest.update(np.ascontiguousarray(values).tobytes())
@@ -192,18 +192,10 @@ def updated_ratio(ratio: float, true: float, estimated: float) -> float:
     return float(np.sqrt((1 - CALL_WEIGHT) * ratio**2 + CALL_WEIGHT * (true / estimated) ** 2))
 
 
-def initial_frames(start: Atoms, settings: Online, seed: int) -> list[Atoms]:
-    """The start, and copies of it whose coordinates are displaced by normal numbers."""
-    generator = np.random.default_rng(seed)
-    frames = [start.copy() for _ in range(settings.n_initial)]
-    for frame in frames[1:]:
-        frame.positions += generator.normal(0.0, settings.initial_displacement_A, frame.positions.shape)
-    return frames
-
-
 def run(
     learner: Learner,
     reference: Reference,
+    initial: list[Atoms],
     start: Atoms,
     settings: Online,
     seed: int,
@@ -220,19 +212,19 @@ def run(
     Args:
         learner: the model.
         reference: what it learns from.
+        initial: labelled frames that it knows before the run.
         start: first frame, which holds the atoms, the cell and the periodicity.
         settings: of the run.
-        seed: of velocities, noise and initial displacements.
+        seed: of velocities and noise.
         directory: for the files.
         identity: digest of what the learner and the reference were made from; a checkpoint of another is not
             continued.
 
     Raises:
-        InputError: the reference cannot label an initial frame.
         SystemExit: SIGTERM came; a later run goes on from there.
     """
     with sigterm() as stop, np.errstate(over="ignore", invalid="ignore"):
-        state = _Run(learner, reference, start, settings, seed, Path(directory), identity)
+        state = _Run(learner, reference, initial, start, settings, seed, Path(directory), identity)
         state.advance(stop)
     state.finish()
 
@@ -272,15 +264,16 @@ class _Tally:
     audit_s: float = 0.0
 
 
-def _digest(identity: str, start: Atoms, settings: Online, seed: int) -> str:
+def _digest(identity: str, initial: list[Atoms], start: Atoms, settings: Online, seed: int) -> str:
     """SHA-256 of all that decides what a run computes."""
     digest = hashlib.sha256(json.dumps([identity, settings.model_dump(), seed], sort_keys=True).encode())
-    for values in (start.numbers, start.get_masses(), start.positions, start.cell.array, start.pbc):
+    labels = (*(frame.positions for frame in initial), *fr.forces(initial), fr.energies(initial))
+    for values in (start.numbers, start.get_masses(), start.positions, start.cell.array, start.pbc, *labels):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
 
-def _summary(rows: Sequence[dict[str, str]], tally: _Tally, settings: Online) -> dict[str, Any]:
+def _summary(rows: Sequence[dict[str, str]], tally: _Tally, n_initial: int, settings: Online) -> dict[str, Any]:
     """What a run cost, and how wrong the model was.
 
     ``share_saved`` is the share of all frames, each step and the start, that the reference did not have to
@@ -290,15 +283,16 @@ def _summary(rows: Sequence[dict[str, str]], tally: _Tally, settings: Online) ->
     Args:
         rows: of trace.csv.
         tally: at the end of the run.
+        n_initial: labelled frames before the run.
         settings: of the run.
     """
     known = [row for row in rows if row["true_meV_per_A"]]
     regular = [row for row in known if int(row["step"]) % settings.audit_interval_steps == 0]
     calls = [row for row in known if row["kind"] == "call"]
-    n_reference_calls = settings.n_initial + tally.n_calls
+    n_reference_calls = n_initial + tally.n_calls
     return {
         "n_steps": tally.step,
-        "n_initial": settings.n_initial,
+        "n_initial": n_initial,
         "n_reference_calls": n_reference_calls,
         "n_audits": tally.n_audits,
         "share_saved": 1 - n_reference_calls / (tally.step + 1),
@@ -348,6 +342,7 @@ class _Run:
         self,
         learner: Learner,
         reference: Reference,
+        initial: list[Atoms],
         start: Atoms,
         settings: Online,
         seed: int,
@@ -373,11 +368,11 @@ class _Run:
             self.atoms.cell.array[None].copy(),
         )
         self.tally = _Tally()
-        self.learned: list[Atoms] = []
+        self.n_initial, self.learned = len(initial), list(initial)
         self.ending: _Ending | None = None
         self.noise_block, self.noise = -1, np.empty(0)
         self.clock = time.perf_counter()
-        self.digest = _digest(identity, start, settings, seed)
+        self.digest = _digest(identity, initial, start, settings, seed)
         self.work = directory / WORK_FOLDER
         self.work.mkdir(parents=True, exist_ok=True)
         self.trace = _Trace(self.work / "trace.csv", self._load_checkpoint())
@@ -386,9 +381,6 @@ class _Run:
 
     def advance(self, stop: threading.Event) -> None:
         """Step until the run has ended."""
-        if not self.learned:
-            self._label_initial_frames()
-            self.save_checkpoint()
         self._learn()
         logged, done_before = time.perf_counter(), self.tally.step
         while self.ending is None:
@@ -407,17 +399,6 @@ class _Run:
         logger.info(
             "%s after %d of %d steps. %s", self.ending.outcome, self.tally.step, self.n_steps, self.ending.cause
         )
-
-    def _label_initial_frames(self) -> None:
-        with self._timed("reference_s"):
-            for number, frame in enumerate(initial_frames(self.atoms, self.settings, self.seed)):
-                label = self.reference(frame)
-                if label.status != "ok":
-                    raise InputError(
-                        f"online: the reference has no label for initial frame {number} ({label.status}: "
-                        f"{label.message}), use another start or a smaller initial_displacement_A"
-                    )
-                self.learned.append(fr.labelled(frame, label.energy_eV, label.forces_eV_per_A))
 
     def _learn(self) -> None:
         with self._timed("fit_s"):
@@ -569,13 +550,15 @@ class _Run:
                 return 0
             for name in vars(self.state):
                 getattr(self.state, name)[...] = stored[name]
+            learned: list[Atoms] = []
             names = ("learned_positions_A", "learned_energy_eV", "learned_forces_eV_per_A", "learned_step")
             for positions_A, energy_eV, forces_eV_per_A, step in zip(*(stored[name] for name in names), strict=True):
                 frame = fr.labelled(self.atoms, energy_eV, forces_eV_per_A)
                 frame.positions = positions_A
                 if step >= 0:
                     frame.info[STEP] = int(step)
-                self.learned.append(frame)
+                learned.append(frame)
+        self.learned = learned
         self.tally = _Tally(**scalars["tally"])
         logger.info("going on from step %d of %d", self.tally.step, self.n_steps)
         return int(scalars["trace_bytes"])
@@ -595,7 +578,7 @@ class _Run:
                 **asdict(self.ending),
                 "threshold_meV_per_A": 1e3 * self._threshold(),
                 "simulated_ps": self._time_ps(),
-                **_summary(list(csv.DictReader(io.StringIO(text))), tally, self.settings),
+                **_summary(list(csv.DictReader(io.StringIO(text))), tally, self.n_initial, self.settings),
             },
         )
         shutil.rmtree(self.work)
@@ -628,6 +611,7 @@ class ModelLearner:
 def new_learner(
     settings: ActiveLearning,
     model: dict[str, Any],
+    members: list[Path],
     atomic_energies_eV: dict[str, float],
     directory: Path,
     device: str,
@@ -638,6 +622,7 @@ def new_learner(
     Args:
         settings: the block ``active_learning``.
         model: the model's block.
+        members: folders of the fits to the initial frames.
         atomic_energies_eV: of isolated atoms, by element.
         directory: for all fits.
         device: ``cpu`` or ``cuda``.
@@ -646,8 +631,7 @@ def new_learner(
     if settings.members == 1:
         return ModelLearner(model, atomic_energies_eV, directory, device, code)
     steps = (settings.online and settings.online.refit_steps) or settings.refit_steps
-    refit = {} if steps is None else {"gradient_steps": steps}
+    refit = model if steps is None else model | {"gradient_steps": steps}
     # Each call adds a frame: to compile for each number of them would cost more than it saves.
-    eager = model | ({"compile": "never"} if "compile" in model else {})
-    committee = CommitteeBlock(model=eager, refit=refit, seeds=list(range(settings.members)))
-    return CommitteeLearner(committee, atomic_energies_eV, directory, device, code)
+    eager = refit | ({"compile": "never"} if "compile" in model else {})
+    return CommitteeLearner(eager, members, atomic_energies_eV, directory, device, code)

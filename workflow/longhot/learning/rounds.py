@@ -111,8 +111,9 @@ def _seed(
     done = folder / "record.json"
     if done.exists():
         return read_json(done)
-    began = time.perf_counter()
+    began, core_began_s = time.perf_counter(), time.process_time()
     chosen = _chosen(inputs, strategy, number, seed, last, folder)
+    choose_wall_s = time.perf_counter() - began - chosen["label_wall_s"]
     train = fr.read(folder / "train.extxyz")
     train_wall_s = _fit(inputs, seed, train, last, folder)
     starts = choose_starts(inputs.test, inputs.settings.start_set, inputs.settings.protocol.replicas)
@@ -138,6 +139,9 @@ def _seed(
         "md_wall_s": md_wall_s,
         "label_wall_s": chosen["label_wall_s"],
         "evaluation_wall_s": evaluation_wall_s,
+        "choose_wall_s": choose_wall_s,
+        # Workers label, each on one core.
+        "core_s": time.process_time() - core_began_s + chosen["label_wall_s"],
         "overhead_wall_s": max(0.0, total_s - spent_s),
         "converged": chosen["converged"],
         "reason": chosen["reason"],
@@ -195,8 +199,7 @@ def _acquire(inputs: Inputs, strategy: str, number: int, seed: int, before: Path
     known = fr.read(before / "train.extxyz")
     template = choose_starts(inputs.test, settings.start_set, 1)[0]
     candidates = visited(before / "md", template)
-    members = [models.load(before / "members" / str(k), inputs.device) for k in range(settings.members)]
-    committee: Any = Committee(members) if len(members) > 1 else members[0]
+    committee = _committee(inputs, before)
     spreads = committee.atom_spreads(candidates)
     sound = [index for index, one in enumerate(spreads) if np.isfinite(one).all()]
     pool = Pool([candidates[one] for one in sound], [spreads[one] for one in sound], known)
@@ -220,6 +223,12 @@ def _acquire(inputs: Inputs, strategy: str, number: int, seed: int, before: Path
         "converged": error_meV < settings.tolerance_meV_per_A,
         "reason": "" if len(frames) == settings.frames_per_round else f"the MD held {len(frames)} new frames only",
     }
+
+
+def _committee(inputs: Inputs, folder: Path) -> Any:
+    """All members of a round, or the one model that knows its own error."""
+    members = [models.load(folder / "members" / str(one), inputs.device) for one in range(inputs.settings.members)]
+    return Committee(members) if len(members) > 1 else members[0]
 
 
 def _rms(values: np.ndarray) -> float:
@@ -288,13 +297,16 @@ def _simulate(inputs: Inputs, seed: int, starts: list[Atoms], identity: str, fol
 
 
 def _judge(inputs: Inputs, template: Atoms, folder: Path) -> dict[str, Any]:
-    """Errors of the first member on the test sets and on its MD, and the survival of its replicas."""
+    """Errors of the first member on the test sets and on its MD, the survival of its replicas, and calibration."""
     settings, md = inputs.settings, folder / "md"
     driver = models.load(folder / "members" / "0", inputs.device)
+    committee = _committee(inputs, folder)
     scores: dict[str, Any] = {}
+    ratios: dict[str, float | None] = {}
     for name in dict.fromkeys(frame.info[fr.TEST_SET] for frame in inputs.test):
         own = [frame for frame in inputs.test if frame.info[fr.TEST_SET] == name]
         scores[f"{name}_force_mae_meV_per_A"] = _force_mae_meV(driver, own)
+        ratios[name] = error_over_spread(committee, own)
     first = next(iter(scores.values()))
     outcomes = tables.read(md / "outcomes.csv")
     if not (folder / "recheck.csv").exists():
@@ -317,6 +329,8 @@ def _judge(inputs: Inputs, template: Atoms, folder: Path) -> dict[str, Any]:
     return {
         "force_mae_meV_per_A": scores.get("test_force_mae_meV_per_A", first),
         "hot_force_mae_meV_per_A": scores.get("test_hot_force_mae_meV_per_A"),
+        "error_over_spread": ratios.get("test", next(iter(ratios.values()))),
+        "hot_error_over_spread": ratios.get("test_hot"),
         "md_force_mae_meV_per_A": float(errors.mean()) if len(errors) else None,
         "n_md_frames": len(errors),
         "survival_at_end": float(1 - tables.failed(outcomes).mean()),
@@ -333,6 +347,26 @@ def _force_mae_meV(potential: Potential, labelled: list[Atoms]) -> float | None:
         if label.status == "ok"
     ]
     return 1e3 * float(np.mean(np.concatenate(errors))) if errors else None
+
+
+def error_over_spread(committee: Any, labelled: list[Atoms]) -> float | None:
+    """Root mean square of the force error over that of the uncertainty: 1 is honest, more is overconfident.
+
+    Args:
+        committee: a committee, or a model that knows its own error.
+        labelled: frames with their labels; None comes back where no uncertainty is finite.
+    """
+    known = [
+        (label.forces_eV_per_A - truth, spread)
+        for label, truth, spread in zip(
+            committee.predict(labelled), fr.forces(labelled), committee.atom_spreads(labelled), strict=True
+        )
+        if label.status == "ok" and np.isfinite(spread).all()
+    ]
+    if not known:
+        return None
+    errors, spreads = (np.concatenate(one) for one in zip(*known, strict=True))
+    return _rms(errors) / _rms(spreads)
 
 
 def read_inputs(

@@ -31,6 +31,8 @@ COLUMNS = (
     "n_md_frames",
     "survival_at_end",
     "n_replicas",
+    "error_over_spread",
+    "hot_error_over_spread",
     "chosen_force_mae_meV_per_A",
     "chosen_spread_meV_per_A",
     "n_chosen_failed",
@@ -38,7 +40,9 @@ COLUMNS = (
     "md_wall_s",
     "label_wall_s",
     "evaluation_wall_s",
+    "choose_wall_s",
     "overhead_wall_s",
+    "core_s",
     "converged",
     "reason",
 )

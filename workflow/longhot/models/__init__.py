@@ -5,7 +5,7 @@ Each file gives a class ``Config`` (derived from ``ModelBlock``) and two functio
     fit(config, task: FitTask) -> None      writes task.directory/{model.json, fit.json, history.csv, ...}
     load(directory, device, compile_cache=None) -> Potential
 
-A family that compiles its steps also gives ``compile_step(config, task, n_replicas)``, which fills
+A family that compiles its steps also gives ``compile_step(config, task, replicas)``, which fills
 ``task.compile_cache``.
 """
 

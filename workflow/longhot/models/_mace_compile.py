@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def compile_step(config: Config, task: FitTask, n_replicas: int) -> None:
-    """Fill the compile cache with the step that fits take, and with MD batches of ``n_replicas`` and fewer.
+def compile_step(config: Config, task: FitTask, replicas: list[int]) -> None:
+    """Fill the compile cache with the step that fits take, and with MD batches of so many ``replicas`` and fewer.
 
     What could not be compiled (no C++ compiler, shapes that change) is written down in the cache, and runs eagerly.
 
@@ -43,7 +43,7 @@ def compile_step(config: Config, task: FitTask, n_replicas: int) -> None:
             state.gradient_step()
             logger.info("compiled the training step in %.1f s", time.perf_counter() - start)
             done = Kernels(training=True, md_sizes=[])
-        for size in md_sizes(n_replicas) if state.compiled else []:
+        for size in md_sizes(replicas) if state.compiled else []:
             start, atoms = time.perf_counter(), task.valid[0]
             network = build_network(config, state.numbers, state.statistics, traceable=True).to(task.device)
             batch = StaticMaceBatch(network.requires_grad_(False), state.train.builder, atoms, size, compiled=True)

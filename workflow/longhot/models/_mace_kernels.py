@@ -22,12 +22,14 @@ class Kernels:
     """Replicas of the MD batches, descending."""
 
 
-def md_sizes(n_replicas: int) -> list[int]:
-    """Sizes of MD batches to compile for runs of ``n_replicas``, descending; none for none."""
-    sizes = [n_replicas] if n_replicas else []
-    while sizes and sizes[-1] >= SMALLEST_TO_SHRINK:
-        sizes.append(-(-sizes[-1] // SHRINK))
-    return sizes
+def md_sizes(replicas: list[int]) -> list[int]:
+    """Sizes of MD batches to compile for runs of so many ``replicas``, descending."""
+    sizes = set(replicas)
+    for size in replicas:
+        while size >= SMALLEST_TO_SHRINK:
+            size = -(-size // SHRINK)
+            sizes.add(size)
+    return sorted(sizes, reverse=True)
 
 
 def kernels(compile_cache: Path | None) -> Kernels:

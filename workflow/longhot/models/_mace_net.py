@@ -6,6 +6,8 @@ energy of thousands of eV leaves no digits for the interaction energy in float32
 
 from __future__ import annotations
 
+import copy
+import json
 import logging
 import warnings
 from collections.abc import Callable
@@ -18,7 +20,16 @@ if TYPE_CHECKING:
 
     from longhot.models.mace import Config
 
+ARCHITECTURE = (
+    *("max_L", "correlation", "channels", "layers", "max_ell", "r_max_A", "n_radial_basis", "radial_type"),
+    *("cutoff_power", "radial_mlp", "readout_width", "dtype"),
+)
+"""Keys of the config block that say which network the weights belong to."""
+
 logger = logging.getLogger(__name__)
+
+_prototypes: dict[str, torch.nn.Module] = {}
+"""Eager networks that this process has built, by all that they are built from but their weights."""
 
 
 def import_mace() -> Any:
@@ -88,6 +99,33 @@ def build_network(
             return prepare(network)() if traceable else network()
     finally:
         torch.set_default_dtype(before)
+
+
+def eager_network(
+    config: Config, numbers: list[int], statistics: dict[str, float], weights: dict[str, torch.Tensor]
+) -> torch.nn.Module:
+    """A network with given weights: a copy where the process has built its like, for e3nn takes a second to build one.
+
+    Args:
+        config: hyperparameters.
+        numbers: as in ``build_network``.
+        statistics: as in ``build_network``.
+        weights: of a network of the same hyperparameters, by name.
+
+    Raises:
+        RuntimeError: a parameter is missing or of another shape.
+    """
+    import torch
+
+    architecture = {key: getattr(config, key) for key in ARCHITECTURE}
+    key = json.dumps([architecture, numbers, statistics], sort_keys=True)
+    if key not in _prototypes:
+        # What is drawn for weights that are never used must not move the generator of those that are.
+        with torch.random.fork_rng():
+            _prototypes[key] = build_network(config, numbers, statistics, traceable=False)
+    network = copy.deepcopy(_prototypes[key])
+    load_weights(network, weights)
+    return network
 
 
 def evaluator(network: torch.nn.Module, compiled: bool, training: bool) -> Callable[[dict[str, torch.Tensor]], Any]:

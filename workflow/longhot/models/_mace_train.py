@@ -26,7 +26,7 @@ from longhot.files import atomic_path, read_json, sha256, write_json, write_text
 from longhot.models import FitTask, peak_memory_MB
 from longhot.models._mace_graphs import Batch, GraphBuilder, average_neighbours, is_static
 from longhot.models._mace_kernels import kernels
-from longhot.models._mace_net import build_network, evaluator, load_weights
+from longhot.models._mace_net import ARCHITECTURE, build_network, eager_network, evaluator, load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -40,11 +40,6 @@ CONVERGED_FALL = 0.03
 """A fit whose validation error fell by more than this part over its last fifth is not converged."""
 CHECKPOINT_INTERVAL_S = 30.0
 VALIDATION_BATCH = 20
-ARCHITECTURE = (
-    *("max_L", "correlation", "channels", "layers", "max_ell", "r_max_A", "n_radial_basis", "radial_type"),
-    *("cutoff_power", "radial_mlp", "readout_width", "dtype"),
-)
-"""Keys of the config block that say which network the weights belong to."""
 WEIGHTS_FILE = "model.safetensors"
 HISTORY_COLUMNS = ("step", "train_loss", "valid_force_mae_meV_per_A", "valid_energy_mae_meV_per_atom", "wall_s")
 
@@ -194,7 +189,6 @@ class Fit:
     def __init__(self, config: Config, task: FitTask) -> None:
         import torch
         from ase.data import atomic_numbers
-        from safetensors.torch import load_file
 
         self.config, self.task = config, task
         self.static = is_static(task.train + task.valid)
@@ -214,11 +208,7 @@ class Fit:
         )
         self.train = FrameSet(task.train, task.atomic_energies_eV, builder, self.static)
         self.valid = FrameSet(task.valid, task.atomic_energies_eV, builder, self.static)
-        torch.manual_seed(task.seed)
-        self.network = build_network(config, self.numbers, self.statistics, traceable=self.compiled).to(task.device)
-        if task.warm_start is not None:
-            load_weights(self.network, load_file(task.warm_start / WEIGHTS_FILE))
-            logger.info("beginning with the weights in %s", task.warm_start)
+        self.network = self._network().to(task.device)
         self.step_function = evaluator(self.network, self.compiled, training=True)
         self.validate_function = evaluator(self.network, compiled=False, training=False)
         optimiser = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
@@ -230,6 +220,23 @@ class Fit:
         self.progress = Progress()
         self.checkpoint = task.directory / ".checkpoint.pt"
         self.identity = self._identity()
+
+    def _network(self) -> torch.nn.Module:
+        """With fresh weights by the task's seed, or with those that it begins with."""
+        import torch
+        from safetensors.torch import load_file
+
+        warm_start = self.task.warm_start
+        if warm_start is None or self.compiled:
+            torch.manual_seed(self.task.seed)
+            network = build_network(self.config, self.numbers, self.statistics, traceable=self.compiled)
+            if warm_start is not None:
+                load_weights(network, load_file(warm_start / WEIGHTS_FILE))
+        else:
+            network = eager_network(self.config, self.numbers, self.statistics, load_file(warm_start / WEIGHTS_FILE))
+        if warm_start is not None:
+            logger.info("beginning with the weights in %s", warm_start)
+        return network
 
     def _identity(self) -> str:
         """Digest of what defines the fit, so that no checkpoint of another fit is continued."""

@@ -145,8 +145,8 @@ def load(directory: Path, device: str, compile_cache: Path | None = None) -> Pot
     return MacePotential(directory, device, compile_cache)
 
 
-def compile_step(config: Config, task: FitTask, n_replicas: int) -> None:
-    """Compile the training step, and the MD batch of ``n_replicas`` where that is not 0."""
+def compile_step(config: Config, task: FitTask, replicas: list[int]) -> None:
+    """Compile the training step, and the MD batches of so many ``replicas``."""
     from longhot.models._mace_compile import compile_step as run
 
-    run(config, task, n_replicas)
+    run(config, task, replicas)

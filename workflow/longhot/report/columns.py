@@ -97,7 +97,15 @@ COLUMNS = {
     "md_wall_s": Column("MD", "s"),
     "label_wall_s": Column("labels", "s"),
     "evaluation_wall_s": Column("judging", "s"),
-    "overhead_wall_s": Column("rest", "s"),
+    "choose_wall_s": Column("choosing", "s", "Part of the rest: predicting for the candidates, and choosing"),
+    "overhead_wall_s": Column("rest", "s", "Beyond MD, labels, fits and judging"),
+    "core_s": Column("core time", "s", "Of the whole round; each job runs on one core"),
+    "error_over_spread": Column(
+        "error over spread", meaning="Root mean square force error of the committee over its spread, on test; 1: honest"
+    ),
+    "hot_error_over_spread": Column(
+        "hot error over spread", meaning="The same on the hot test set", empty="There is no hot test set."
+    ),
     "max_L": Column("max L", meaning="Highest order of the equivariant messages", empty=NO_ORDER, whole=True),
     "correlation": Column(
         "ν", meaning="Correlation order; the body order of one layer is ν + 1", empty=NO_ORDER, whole=True
