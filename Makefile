@@ -6,6 +6,7 @@ SHELL := bash
 CONFIG ?= config/config.yaml
 CORES ?= 2
 TARGET ?= all
+DIFF ?= results/report-diff
 
 LOCK := envs/requirements.lock
 # The stamp carries the lock's checksum: another lock (another branch, say) means another stamp.
@@ -17,15 +18,19 @@ SNAKE_SOURCES := Snakefile workflow/rules
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help benchmark test lint bench docs lock setup
+.PHONY: help benchmark test test-slurm lint bench intervals docs lock audit report-diff setup
 
 help:
 	@echo "make benchmark  run the study CONFIG (default $(CONFIG)) on CORES cores (default $(CORES))"
 	@echo "make test       run every test"
+	@echo "make test-slurm run the smoke study on a SLURM that it starts here (root and apt; else it says why not)"
 	@echo "make lint       check style, types, spelling and the workflow"
 	@echo "make bench      measure speed against ASE, MACE and mace_run_train"
+	@echo "make intervals  measure how often the tables' intervals hold the truth, into results/bench/coverage.csv"
+	@echo "make report-diff A=results/x B=results/y   compare two studies (folders or archives), into DIFF.txt and DIFF.csv"
 	@echo "make docs       write config/schema.json and config/README.md anew from the code"
 	@echo "make lock       write envs/ anew from pyproject.toml and what .venv holds"
+	@echo "make audit      say which pinned packages have known vulnerabilities"
 	@echo "make setup      only set up .venv"
 
 setup: $(STAMP)
@@ -51,11 +56,15 @@ $(STAMP):
 	@touch $@
 
 benchmark: $(STAMP)
+	@PYTHONPATH=workflow $(BIN)/python -m longhot.config $(CONFIG)
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- $(TARGET)
 	@PYTHONPATH=workflow $(BIN)/python -m longhot.report.manifest $(CONFIG)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest
+
+test-slurm: $(STAMP)
+	@$(BIN)/python tests/slurm/run.py $(OPTIONS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check $(PYTHON_SOURCES)
@@ -65,11 +74,20 @@ lint: $(STAMP)
 	$(BIN)/codespell
 	$(BIN)/snakemake --lint
 
+intervals: $(STAMP)
+	@OMP_NUM_THREADS=1 PYTHONPATH=workflow $(BIN)/python -W ignore tests/intervals/run.py --cores $(CORES)
+
 bench: $(STAMP)
 	@OMP_NUM_THREADS=1 PYTHONPATH=workflow $(BIN)/python tests/benchmarks/run.py
+
+report-diff: $(STAMP)
+	@PYTHONPATH=workflow $(BIN)/python -m longhot.reproduction "$(A)" "$(B)" "$(DIFF)"
 
 docs: $(STAMP)
 	@PYTHONPATH=workflow $(BIN)/python -m longhot.config_docs
 
 lock: $(STAMP)
 	@$(BIN)/python envs/lock.py
+
+audit: $(STAMP)
+	@$(BIN)/python envs/audit.py $(LOCK)

@@ -14,13 +14,16 @@ from packaging.utils import canonicalize_name
 
 ENVS = Path(__file__).resolve().parent
 CONDA_GROUPS = ("base", "xtb", "mace", "report")
+APART = "slurm"
+"""This group has a lock of its own, written by hand: installed here, its plugin would slow every start."""
 HEADER = "# Written by `make lock` from pyproject.toml: edit that, not this.\n"
 
 
 def direct_dependencies() -> dict[str, list[str]]:
     """Requirements of each group of pyproject.toml; each holds the ones common to all."""
     project = tomllib.loads((ENVS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {name: project["dependencies"] + group for name, group in project["optional-dependencies"].items()}
+    groups = project["optional-dependencies"].items()
+    return {name: project["dependencies"] + group for name, group in groups if name != APART}
 
 
 def closure(requirements: list[str]) -> dict[str, str]:

@@ -117,7 +117,7 @@ def test_bad_blocks(raw, sentence):
         ({"calculator": "ase.calculators.emt.NoSuch"}, "cannot be imported"),
         ({"calculator": "no_such_package.Calculator"}, "cannot be imported"),
         ({"arguments": {"file": 1, "nonsense": 2}, "calculator": "ase.calculators.lj.Nothing"}, "cannot be imported"),
-        ({"calculator": "ase.calculators.abinit.AbinitProfile", "arguments": {"nonsense": 1}}, "refuses its arguments"),
+        ({"calculator": "ase.calculators.qmmm.SimpleQMMM", "arguments": {"nonsense": 1}}, "refuses its arguments"),
     ],
 )
 def test_bad_ase_calculators(change, sentence):

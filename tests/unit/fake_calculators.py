@@ -13,6 +13,8 @@ from ase.calculators.calculator import Calculator, FileIOCalculator, SCFError, a
 
 DIES_AT_A = 50.0
 """A frame whose first atom has this x coordinate is the end of the process."""
+HANGS_AT_A = 70.0
+"""A frame whose first atom is there is never done."""
 SWINGS_AT_A = 60.0
 """Of such a frame the SCF does not converge."""
 
@@ -30,7 +32,7 @@ class Springs(Calculator):
 
     def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
-        time.sleep(self.sleep_s)
+        time.sleep(1e5 if atoms.positions[0, 0] == HANGS_AT_A else self.sleep_s)
         if atoms.positions[0, 0] == DIES_AT_A:
             os.kill(os.getpid(), self.signal)
         if self.calls is not None:

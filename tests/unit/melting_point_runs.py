@@ -9,6 +9,7 @@ import numpy as np
 from longhot.datasets._ice import ice_ih_sites
 from longhot.dynamics.samples import Samples
 from longhot.observables.melting_point.phases import Phase
+from longhot.uncertainty.reweighting import student_factor
 
 ICE = ice_ih_sites((2, 2, 2))
 N_SITES = len(ICE)
@@ -59,9 +60,9 @@ def phase_of(phase: str, temperature_K: float, energies_meV: np.ndarray, *, faul
 
 
 def exactly(mean: float, error: float, n_samples: int = 100) -> np.ndarray:
-    """A series whose mean and standard error, were it independent, are as given."""
+    """A series whose mean and standard error, were it independent, are as given, Student's factor included."""
     signs = np.resize([-1.0, 1.0], n_samples)
-    return mean + error * np.sqrt(n_samples - 1) * signs
+    return mean + error / student_factor(n_samples) * np.sqrt(n_samples - 1) * signs
 
 
 def autoregressive(mean: float, spread: float, phi: float, n_samples: int, rng: np.random.Generator) -> np.ndarray:

@@ -369,7 +369,7 @@ def test_bad_hdf5(tmp_path):
     [
         ({"molecule": "unobtainium"}, "no 'unobtainium' in ASE's g2 set"),
         ({"molecule": None, "smiles": "C(C"}, r"'C\(C' is no valid SMILES"),
-        ({"molecule": None, "structure_file": "nothing.xyz"}, "no file nothing.xyz"),
+        ({"molecule": None, "structure_file": "nothing.xyz"}, "nothing.xyz: no such file"),
         ({"smiles": "CCO"}, "give one of molecule, smiles and structure_file, not 2"),
         ({"molecule": None}, "not 0 of them"),
         ({"molecule": "H"}, "single atom"),

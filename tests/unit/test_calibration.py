@@ -12,7 +12,19 @@ from longhot.uncertainty import calibration
 from longhot.uncertainty.calibration import CommitteePrediction, calibration_factor, calibration_rows, scores
 
 SIZES = (2, 5, 3)  # atoms of the frames, in turn
-ROW_KEYS = {"scope", "quantity", "alpha", "alpha_of_scope", "n_members", "n_frames", "n_values", "reason"} | {
+ROW_KEYS = {
+    "scope",
+    "quantity",
+    "alpha",
+    "alpha_ci_low",
+    "alpha_ci_high",
+    "alpha_of_scope",
+    "n_members",
+    "n_frames",
+    "n_values",
+    "reason",
+}
+ROW_KEYS |= {
     f"{score}_{spread}" for score in ("nll", "crps", "miscalibration_area", "ence") for spread in ("raw", "calibrated")
 }
 
@@ -192,6 +204,7 @@ def test_rows_of_a_committee_that_is_sure_of_itself_and_worse_in_its_own_dynamic
         assert set(row) == ROW_KEYS
         assert row["reason"] == ""
         assert row["alpha"] == table["holdout", quantity]["alpha"] == pytest.approx(2.0, rel=0.1)
+        assert 0.8 * row["alpha"] < row["alpha_ci_low"] < row["alpha"] < row["alpha_ci_high"] < 1.25 * row["alpha"]
         assert row["alpha_of_scope"] == pytest.approx(2.0 if scope == "holdout" else 5.0, rel=0.1)
         assert (row["n_members"], row["n_frames"]) == (16, 600 if scope == "holdout" else 300)
         energies = quantity == "energy_meV_per_atom"

@@ -30,24 +30,34 @@ def test_an_exact_power_law_gives_its_exponent(exponent: float) -> None:
     assert high == pytest.approx(exponent, abs=1e-12)
 
 
-def test_the_interval_covers_the_true_slope() -> None:
-    covered = []
-    for seed in range(20):
-        sizes, maes, seeds = power_law(-0.4, [0, 1, 2, 3, 4, 5], noise=0.1, seed=seed)
-        low, high, origin = curves.slope_interval(sizes, maes, seeds)
-        assert low < curves.slope(sizes, maes) < high
-        assert 0.01 < high - low < 0.2
-        assert origin == "bootstrap over 6 seeds"
-        covered.append(low <= -0.4 <= high)
-    # A bootstrap of six is too narrow: 0.95 in name, about 0.85 in truth.
-    assert np.mean(covered) >= 0.7
+def test_the_interval_over_seeds_is_that_of_a_t_test_of_their_slopes() -> None:
+    from scipy import stats
 
-
-def test_one_seed_resamples_the_sizes_and_says_so() -> None:
-    sizes, maes, seeds = power_law(-0.4, [3], noise=0.1)
+    sizes, maes, seeds = power_law(-0.4, [0, 1, 2, 3], noise=0.1)
+    own = [np.polyfit(np.log10(SIZES), np.log10(maes[seeds == seed]), 1)[0] for seed in range(4)]
+    exact = stats.ttest_1samp(own, 0.0).confidence_interval(0.95)
     low, high, origin = curves.slope_interval(sizes, maes, seeds)
-    assert low < high
-    assert origin == "bootstrap over 5 sizes of one seed"
+    assert (low, high) == pytest.approx((exact.low, exact.high), abs=1e-8)
+    assert origin == "t over the slopes of 4 seeds"
+
+
+def test_one_seed_has_the_scatter_of_nested_subsets() -> None:
+    """Three sizes at equal distances: the noise of their ends alone moves the slope, by sqrt(2 (1 - rho)) over x."""
+    from scipy import stats
+
+    sizes = np.array([10, 20, 40])
+    x, rho = np.log10(sizes), 0.5
+    y = np.array([2.0, 1.9, 1.7])
+    correlation = np.sqrt(np.minimum.outer(sizes, sizes) / np.maximum.outer(sizes, sizes))
+    design = np.column_stack([np.ones(3), x])
+    precision = np.linalg.inv(correlation)
+    fit = np.linalg.solve(design.T @ precision @ design, design.T @ precision @ y)
+    variance = float((y - design @ fit) @ precision @ (y - design @ fit))  # of one degree of freedom
+    error = np.sqrt(variance * 2 * (1 - rho)) / np.ptp(x)
+    low, high, origin = curves.slope_interval(sizes, 10**y, np.zeros(3))
+    assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, 1) * error, rel=1e-5)
+    assert (high + low) / 2 == pytest.approx(curves.slope(sizes, 10**y))
+    assert origin == "t over the points of 1 seed, as nested subsets scatter"
 
 
 def test_the_interval_is_the_same_at_every_call() -> None:
@@ -110,7 +120,7 @@ def test_slopes_of_a_table() -> None:
     row = curves.slopes(table({(10, 0): 100.0, (100, 0): 1000**0.5, (1000, 0): 10.0})).iloc[0]
     assert row.slope == pytest.approx(-0.5)
     assert (row.n_points, row.reason) == (3, "")
-    assert row.interval_from == "bootstrap over 3 sizes of one seed"
+    assert row.interval_from == "t over the points of 1 seed, as nested subsets scatter"
 
 
 def test_slopes_say_what_they_lack() -> None:

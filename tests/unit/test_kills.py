@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import itertools
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,14 @@ from longhot.dynamics.engine import OUTPUTS, WORK_FOLDER, simulate
 from longhot.langevin import BLOCK_STEPS
 from longhot.potential import BatchResult, Potential
 
-N_KILLS = 10
+N_KILLS = 300
 KILL_SEED = 20
+MEAN_LIFE_S = 0.05
+"""Of a process that is killed at a random moment; a run takes a few of these."""
+STRIKES = 12
+"""Files are written in fewer steps than this between two kills."""
+REFILLS = 10
+"""Calls of a block besides its steps: replicas that begin are computed once before."""
 DEADLINE_S = 60.0
 
 
@@ -239,35 +244,98 @@ class Stopping:
         return batch
 
 
-_CHILD = """
-import sys
-from pathlib import Path
-sys.path[:0] = {paths!r}
-from test_kills import run
-run(Path({directory!r}), {ensemble!r}, sleep_s=0.001)
-"""
+class Wells:
+    """Atoms on springs, which cost next to nothing; a number that all processes share counts what was computed."""
+
+    def __init__(self, start: Atoms, n_calls: Any) -> None:
+        self.made, self.n_calls = start.positions, n_calls
+
+    def batch(self, atoms: Atoms, n_replicas: int) -> Wells:
+        return self
+
+    def batch_sizes(self, n_replicas: int) -> list[int]:
+        return list(range(n_replicas, 0, -1))
+
+    def compute(self, positions_A: np.ndarray, cell_A: np.ndarray | None = None) -> BatchResult:
+        self.n_calls.value += 1
+        away = positions_A - self.made
+        return BatchResult(0.5 * (away**2).sum(axis=(1, 2)), -away)
 
 
-@pytest.mark.parametrize("unbroken", ["npt"], indirect=True)
-def test_process_killed_at_ten_random_moments(unbroken: tuple[str, Path, int], tmp_path: Path) -> None:
-    """SIGKILL, wherever it strikes: each time once another random share of all frames has been written."""
-    ensemble, whole, _ = unbroken
-    tests = Path(__file__).parents[1]
-    code = _CHILD.format(
-        paths=[str(tests / "unit"), str(tests), str(tests.parent / "workflow")],
-        directory=str(tmp_path),
-        ensemble=ensemble,
+def run_wells(directory: Path, n_calls: Any, strike: int | None = None) -> None:
+    """Three short trajectories with a checkpoint after each block; ``strike`` as for ``die_while_writing``."""
+    if strike is not None:
+        die_while_writing(strike)
+    start = molecule("H2O")
+    protocol = Protocol(
+        temperatures_K=[300.0],
+        replicas=3,
+        batch_replicas=2,
+        duration_ps=0.53,
+        time_step_fs=1.0,
+        bond_checks=False,
+        frame_interval_fs=7.0,
+        check_interval_fs=5.0,
+        checkpoint_interval_s=1e-3,
     )
-    n_bytes = sum(values.nbytes for name, values in contents(whole).items() if name.endswith("position/value"))
+    simulate(Wells(start, n_calls), [start] * 3, protocol, 5, directory)  # type: ignore[arg-type]
+
+
+def die_while_writing(strike: int) -> None:
+    """Let SIGKILL come at one of the steps in which files are written: half-way, before it is synced or renamed."""
+    counter = itertools.count(1)
+
+    def due() -> bool:
+        return next(counter) == strike
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    write_bytes, replace, fsync = Path.write_bytes, Path.replace, os.fsync
+
+    def half_written(self: Path, content: bytes) -> int:
+        if due():
+            write_bytes(self, content[: len(content) // 2])
+            die()
+        return write_bytes(self, content)
+
+    def replaced(self: Path, target: Path) -> Path:
+        if due():
+            die()
+        return replace(self, target)
+
+    def synced(handle: int) -> None:
+        if due():
+            die()
+        fsync(handle)
+
+    Path.write_bytes, Path.replace, os.fsync = half_written, replaced, synced  # type: ignore[method-assign,assignment]
+
+
+def test_process_killed_three_hundred_times(tmp_path: Path) -> None:
+    """SIGKILL at random moments, and at random steps of writing a checkpoint: the same bits, and little done twice."""
+    context = multiprocessing.get_context("fork")
+    n_calls, whole = context.Value("q", 0, lock=False), tmp_path / "whole"
+    run_wells(whole, n_calls)
+    n_unbroken, n_kills, n_while_writing = n_calls.value, 0, 0
     generator = np.random.default_rng(KILL_SEED)
-    for share in np.sort(generator.random(N_KILLS)):
-        child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
-        frames, deadline = tmp_path / WORK_FOLDER / "frames.bin", time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline and not (frames.exists() and frames.stat().st_size > share * n_bytes):
-            assert child.poll() is None, "it ended before it was killed"
-            time.sleep(0.001)
-        time.sleep(0.05 * generator.random())
-        child.send_signal(signal.SIGKILL)
-        assert child.wait(DEADLINE_S) == -signal.SIGKILL
-    run(tmp_path, ensemble)
-    assert_same(whole, tmp_path)
+    for number in itertools.count():
+        directory, n_calls.value, n_struck = tmp_path / str(number), 0, 0
+        while not (directory / "outcomes.csv").exists():
+            strike = int(generator.integers(1, STRIKES)) if generator.random() < 0.5 else None
+            child = context.Process(target=run_wells, args=(directory, n_calls, strike))
+            child.start()
+            child.join(DEADLINE_S if strike else generator.exponential(MEAN_LIFE_S))
+            child.kill()
+            child.join(DEADLINE_S)
+            assert child.exitcode in (0, -signal.SIGKILL)
+            n_struck += child.exitcode != 0
+            n_while_writing += bool(strike) and child.exitcode != 0
+        # A kill between the outputs leaves all of them but the work folder as they shall be.
+        run_wells(directory, n_calls) if (directory / WORK_FOLDER).exists() else None
+        assert_same(whole, directory)
+        assert n_calls.value <= n_unbroken + (n_struck + 1) * (BLOCK_STEPS + REFILLS), "work was lost"
+        n_kills += n_struck
+        if n_kills >= N_KILLS:
+            break
+    assert n_while_writing > N_KILLS / 5

@@ -11,7 +11,7 @@ import pytest
 from ase import Atoms
 
 from longhot.files import write_json
-from longhot.models import FitTask, _mace_train, load
+from longhot.models import FitTask, _mace_net, _mace_train, load
 from longhot.models._mace_graphs import GraphBuilder
 from longhot.models._mace_kernels import KERNELS_FILE, md_sizes
 from longhot.models._mace_net import build_network, evaluator
@@ -84,3 +84,32 @@ def test_a_compiled_md_batch_is_the_eager_one_and_shrinks_to_compiled_sizes_only
 )
 def test_sizes_of_md_batches_are_few(replicas: list[int], sizes: list[int]) -> None:
     assert md_sizes(replicas) == sizes
+
+
+def test_a_second_fit_of_a_process_takes_the_compiled_step_of_the_first(
+    methanol: list[Atoms], kernels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its own weights and scale: the fits are those of processes of their own."""
+    config = Config.model_validate(
+        {"family": "mace", "compile": "always", "validations": 5} | TINY | {"gradient_steps": 5}
+    )
+    traced = []
+
+    def counted(network: Any, compiled: bool, training: bool) -> Any:
+        traced.append(compiled)
+        return evaluator(network, compiled, training)
+
+    monkeypatch.setattr(_mace_net, "_idle", {})
+    monkeypatch.setattr(_mace_net, "evaluator", counted)
+
+    def fitted(frames: list[Atoms], name: str) -> bytes:
+        e0_eV = model_examples.atomic_energies(methanol)
+        task = FitTask(frames, methanol[:5], e0_eV, 1, tmp_path / name, "cpu", compile_cache=kernels)
+        _mace_train.fit(config, task)
+        return (tmp_path / name / "model.safetensors").read_bytes()
+
+    fitted(methanol[:5], "first")
+    second = fitted(methanol[5:10], "second")
+    assert sum(traced) == 1
+    monkeypatch.setattr(_mace_net, "_idle", {})
+    assert fitted(methanol[5:10], "alone") == second

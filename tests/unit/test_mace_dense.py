@@ -12,7 +12,7 @@ from ase import Atoms
 
 from longhot.models import _mace_train
 from longhot.models._mace_graphs import GraphBuilder, all_pairs
-from longhot.models._mace_net import build_network, eager_network, evaluator, load_weights
+from longhot.models._mace_net import build_network, evaluator, load_weights, network_with
 from longhot.models.mace import Config
 
 
@@ -61,25 +61,26 @@ def test_the_network_is_the_same(max_L: int, correlation: int, methanol: list[At
             torch.testing.assert_close(found[2][name], gradient, rtol=1e-7, atol=1e-10 * scale, msg=name)
 
 
-def test_a_copied_network_is_that_which_is_built(methanol: list[Atoms]) -> None:
-    """And the copies share no weight with one another."""
+@pytest.mark.parametrize("traceable", [False, True])
+def test_a_copied_network_is_that_which_is_built(traceable: bool, methanol: list[Atoms]) -> None:
+    """Of whatever scale, and the copies share no weight with one another."""
     import torch
 
     config = Config.model_validate(model_examples.EXAMPLES["mace"])
-    statistics = {"avg_num_neighbors": 4.0, "mean_eV": -1.0, "rms_eV_per_A": 0.5}
+    scales = [{"avg_num_neighbors": 4.0, "mean_eV": -one, "rms_eV_per_A": 0.5 * one} for one in (1.0, 2.0)]
     builder = GraphBuilder([1, 6, 8], config.r_max_A, torch.float64, "cpu")
-    built = [build_network(config, [1, 6, 8], statistics, traceable=False) for _ in range(2)]
+    built = [build_network(config, [1, 6, 8], one, traceable) for one in scales]
     weights = [{name: tensor.detach().clone() for name, tensor in one.named_parameters()} for one in built]
     drawn = torch.random.get_rng_state()
-    copies = [eager_network(config, [1, 6, 8], statistics, one) for one in weights]
+    copies = [network_with(config, [1, 6, 8], one, own, traceable) for one, own in zip(scales, weights, strict=True)]
     assert torch.equal(torch.random.get_rng_state(), drawn)
 
     def forces(network: torch.nn.Module) -> np.ndarray:
-        graphs = builder.neighbours(methanol[:2])
-        graphs["positions"].requires_grad_(True)
+        graphs = builder.static(methanol[0], 1)
+        graphs["positions"] = builder.floats(methanol[0].positions).requires_grad_(True)
         return evaluator(network, compiled=False, training=False)(graphs)[1].numpy()
 
     found = [forces(one) for one in copies]
     for one, other in zip(built, found, strict=True):
-        np.testing.assert_allclose(forces(one), other, atol=1e-6)
+        np.testing.assert_allclose(forces(one), other, atol=1e-9)
     assert np.abs(found[0] - found[1]).max() > 1e-3

@@ -45,6 +45,7 @@ def committee(
 ) -> Committee:
     """Members that differ in nothing but their melting points and force errors."""
     row = {"scope": "holdout", "quantity": "energy_meV_per_atom", "alpha": alpha, "reason": "" if alpha else "too few"}
+    row |= {"alpha_ci_low": alpha, "alpha_ci_high": alpha}
     return Committee(
         "mace",
         5,
@@ -163,6 +164,27 @@ def test_what_two_standard_deviations_cover(off_K: float, covered: bool) -> None
     row = summary(committee(points_at(*FOUR_K)), replace(TRUTH, temperature_K=273.0 + off_K))
     assert row["covered_2sigma"] is covered
     assert row["reason"] == ""
+
+
+def test_the_interval_of_a_committee_is_by_students_t() -> None:
+    """Of three degrees of freedom where alpha is known for sure: 3.18 standard deviations, and more where it is not."""
+    row = summary(committee(points_at(*FOUR_K)), TRUTH)
+    half_K = 3.182446 * WIDTH_K / 2
+    found = (row["melting_point_K"] - row["ci_low_K"], row["ci_high_K"] - row["melting_point_K"])
+    assert found == pytest.approx((half_K, half_K), rel=1e-5)
+    assert np.isnan(summary(committee(points_at(273.0)), TRUTH)["ci_low_K"])
+    unsure = committee(points_at(*FOUR_K))
+    unsure.calibration["calibration"][0] |= {"alpha_ci_low": 0.2, "alpha_ci_high": 0.9}
+    assert summary(unsure, TRUTH)["ci_low_K"] < row["ci_low_K"]
+
+
+def test_members_that_are_off_as_one_tell_little_of_the_accuracy() -> None:
+    """Together they are one number, and not four."""
+    alike = [committee(points_at(274.9, 275.0, 275.1, 275.0), maes=[20.0] * 4)]
+    apart = [committee(points_at(271.0, 275.0, 275.0, 271.0), maes=[20.0] * 4)]
+    wide, narrow = (required_accuracy(one, TRUTH, 2.0) for one in (alike, apart))
+    assert wide["force_mae_meV_per_A"] == pytest.approx(narrow["force_mae_meV_per_A"], rel=0.01)
+    assert wide["ci_high"] / wide["ci_low"] > 10 > 7 > narrow["ci_high"] / narrow["ci_low"]
 
 
 def test_a_committee_of_known_spread_covers_the_truth() -> None:

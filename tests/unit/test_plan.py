@@ -53,14 +53,11 @@ def test_a_question_may_pick_a_block_or_single_models() -> None:
     assert len({job["model"] for job in plan.fits(block)}) == 4
 
 
-def test_predictions_stand_in_the_order_of_the_models() -> None:
-    """The script pairs them one to one."""
-    models = plan.fits_of(study(), wildcards("gfn1"))
-    patterns = plan.predictions_of_model(study())
-    predictions = [one.format(study="smoke", dataset="methanol", model="gfn1") for one in patterns]
-    assert [path.split("/")[-3:-1] for path in models] == [
-        [path.split("/")[-2], path.split("/")[-1].removesuffix(".npz")] for path in predictions
-    ]
+def test_a_prediction_of_each_fit_stands_in_the_folder_of_its_model() -> None:
+    folder = plan.PREDICTIONS.format(study="smoke", dataset="methanol", model="gfn1")
+    models = [path.split("/")[-3:-1] for path in plan.fits_of(study(), wildcards("gfn1"))]
+    fits = [job for job in plan.fits(study()) if job["model"] == "gfn1"]
+    assert plan.paths(plan.PREDICTION, fits) == [f"{folder}/{size}/{seed}.npz" for size, seed in models]
 
 
 def test_simulations_hold_the_control_and_one_run_of_the_baseline() -> None:
@@ -141,7 +138,7 @@ def test_tables_and_figures_of_the_questions_asked() -> None:
     names = [Path(path).stem for path in plan.table_paths(both)]
     assert names[:2] == ["learning_curves", "learning_curve_slopes"]
     assert {"stability", "survival", "recheck", "robustness"} <= set(names[2:])
-    assert [Path(path).stem for path in plan.table_paths(curves_only)] == names[:2]
+    assert [Path(path).stem for path in plan.table_paths(curves_only)] == [*names[:2], *plan.MAP_TABLES]
     assert {"robustness", "survival"} <= {Path(path).stem for path in plan.figure_paths(both, "robustness")}
     assert plan.figure_paths(curves_only, "robustness") == []
 

@@ -217,6 +217,31 @@ def test_frames_of_highest_spread_are_found_over_all_stored_ones(simulation: Pat
                     assert float(row["committee_force_std_meV_per_A"]) == pytest.approx(1e3 * own)
 
 
+def test_frames_and_both_forces_stand_beside_the_table(simulation: Path, tmp_path: Path) -> None:
+    def label(frames: Sequence[Atoms]) -> list[Label]:
+        return [Label(np.nan, np.full((9, 3), np.nan), "crashed"), *Springs().predict(frames)[1:]]
+
+    found = rows(simulation, tmp_path / "r.csv", Shifted(-0.03, 0.0), [], label)
+    stored = recheck_module.RecheckedFrames.load(tmp_path / "r.npz")
+    assert stored.positions_A.shape == (len(found), 9, 3)
+    np.testing.assert_array_equal(stored.numbers, ethanol().numbers)
+    assert not stored.pbc.any()
+    for index, row in enumerate(found):
+        frames, last = recheck_module.read_replica(
+            simulation / "frames.h5", float(row["temperature_K"]), int(row["replica"])
+        )
+        source = last if row["choice"] == BEFORE else frames
+        assert source is not None
+        (place,) = np.flatnonzero(source.time_ps == float(row["time_ps"]))
+        np.testing.assert_array_equal(stored.positions_A[index], source.positions_A[place])
+    shift = stored.model_forces_eV_per_A - stored.reference_forces_eV_per_A
+    assert np.isnan(shift[0]).all(), "the reference failed on the first frame"
+    np.testing.assert_allclose(shift[1:], -0.03, atol=1e-6)
+    first = (tmp_path / "r.npz").read_bytes()
+    rows(simulation, tmp_path / "r.csv", Shifted(-0.03, 0.0), [], label)
+    assert (tmp_path / "r.npz").read_bytes() == first
+
+
 def test_failed_reference_keeps_its_row(simulation: Path, tmp_path: Path) -> None:
     def label(frames: Sequence[Atoms]) -> list[Label]:
         labels = Springs().predict(frames)

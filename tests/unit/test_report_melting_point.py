@@ -10,6 +10,7 @@ import pytest
 
 from longhot.report import page
 from longhot.report.columns import column
+from longhot.report.figures import FIGURES
 from longhot.report.flags import flags
 from longhot.report.melting_point_flags import CHECKS
 from longhot.report.melting_point_verdict import relative_error_of_spread
@@ -17,7 +18,7 @@ from longhot.report.melting_point_views import overview
 from longhot.report.rows import valid_of
 from longhot.report.statements import number, with_error
 from longhot.report.verdict import verdict
-from longhot.report.views import TABLES, table_view
+from longhot.report.views import TABLES, caption, table_view
 
 MADE = (example.tables, example.partly_invalid, example.all_invalid, example.own_samplers)
 
@@ -279,7 +280,7 @@ def test_every_table_is_known_to_the_page(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["melting_point_K", "delta_mu_meV", "alpha", "order_parameter"])
 def test_empty_numbers_say_where_the_reason_is(name: str) -> None:
-    assert column(name).empty == "See the reason in the same row."
+    assert column(name).empty.why == "See the reason in the same row."
 
 
 @pytest.mark.parametrize("made", MADE)
@@ -308,8 +309,8 @@ def test_figures_take_phases_that_went_different_ways(tmp_path: Path) -> None:
 
 def test_figures_and_captions_are_known_to_the_page() -> None:
     for name in ("melting_point", "melting_point_by_size", "reliability", "rdf"):
-        assert name in page.FIGURES
-        assert page.caption(name).startswith(("Left: ", "How far", "Share of"))
+        assert name in FIGURES
+        assert caption(name).startswith(("Left: ", "How far", "Share of"))
 
 
 @pytest.mark.parametrize(("members", "error"), [(4, 0.408), (2, 0.707), (9, 0.25)])

@@ -1,4 +1,4 @@
-"""Snakemake and all its jobs killed at random moments of MD and recheck: the next run ends with the same tables."""
+"""Snakemake and all its jobs killed at random moments: a plain run ends with the same tables and trajectories."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from studies import copy_of_repository, environment, snakemake, write_config
+from studies import SMOKE, copy_of_repository, environment, snakemake, write_config
+
+from longhot import integrity
 
 pytestmark = pytest.mark.workflow
 
 KILLS = int(os.environ.get("LONGHOT_KILLS", "3"))
 """How many runs are killed, each once, at another moment."""
+SMOKE_KILLS = int(os.environ.get("LONGHOT_SMOKE_KILLS", "0"))
+"""How often one run of the smoke study is killed; it takes twice the time of the study."""
 TABLES = ("stability", "survival", "survival_tests", "recheck", "robustness", "rank_agreement")
 WALL_CLOCK = {"wall_s"}
 
@@ -54,10 +58,6 @@ class Study:
             shutil.rmtree(self.results / name, ignore_errors=True)
         shutil.rmtree(self.results.parent / "labels", ignore_errors=True)
 
-    def unlock(self) -> None:
-        """What Snakemake says that is to be done after a kill."""
-        assert snakemake(self.repository, "--unlock", "--configfile", self.config).returncode == 0
-
     def run(self) -> float:
         """Run to the end; returns the seconds that it took."""
         start = time.monotonic()
@@ -67,15 +67,7 @@ class Study:
 
     def run_and_kill(self, after_s: float) -> bool:
         """Start, kill everything after some seconds in which a simulation began; False where all was done before."""
-        start = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *map(str, self.arguments)],
-            cwd=self.repository,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        start, process = time.monotonic(), started(self.repository, *self.arguments)
         while time.monotonic() < start + after_s or not any(self.results.glob("logs/simulate/**/*.log")):
             if process.poll() is not None:
                 assert process.returncode == 0, "Snakemake failed before it was killed"
@@ -84,6 +76,18 @@ class Study:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         return True
+
+
+def started(repository: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    """Snakemake in a session of its own, which one signal ends with all its jobs."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *map(str, arguments)],
+        cwd=repository,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +106,38 @@ def test_a_killed_study_ends_with_the_same_tables(study: Study) -> None:
         while not study.run_and_kill(moment):
             study.forget()
             moment *= 0.8
-        study.unlock()
         study.run()
         for name, table in study.tables().items():
             pd.testing.assert_frame_equal(table, expected[name], obj=f"{name}.csv after a kill at {moment:.1f} s")
+
+
+@pytest.mark.skipif(not SMOKE_KILLS, reason="half an hour: set LONGHOT_SMOKE_KILLS=20 to run it")
+def test_the_smoke_study_killed_again_and_again(tmp_path: Path) -> None:
+    """All stages: every artefact is as in an unbroken run, byte by byte where no clock stands in it."""
+    repositories = [copy_of_repository(tmp_path / name) for name in ("whole", "killed")]
+    arguments = ("--cores", "1", "--configfile", SMOKE)
+    start = time.monotonic()
+    done = snakemake(repositories[0], *arguments)
+    assert done.returncode == 0, done.stdout[-5000:]
+    mean_life_s = (time.monotonic() - start) / SMOKE_KILLS
+    generator = np.random.default_rng(0)
+    for _ in range(SMOKE_KILLS):
+        process = started(repositories[1], *arguments)
+        try:
+            # Snakemake itself needs some seconds to start.
+            process.wait(5 + generator.exponential(mean_life_s))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert integrity.damaged(repositories[1] / "results" / "smoke") == []
+    done = snakemake(repositories[1], *arguments)
+    assert done.returncode == 0, done.stdout[-5000:]
+    whole, killed = (repository / "results" / "smoke" for repository in repositories)
+    for path in sorted(whole.rglob("*")):
+        name = path.relative_to(whole)
+        if path.suffix in (".h5", ".npz", ".extxyz", ".safetensors"):
+            assert path.read_bytes() == (killed / name).read_bytes(), name
+        elif name.parts[0] == "tables":
+            one, other = (pd.read_csv(folder / name, dtype=str) for folder in (whole, killed))
+            clocks = [column for column in one if column.endswith("_s")]
+            pd.testing.assert_frame_equal(one.drop(columns=clocks), other.drop(columns=clocks), obj=str(name))

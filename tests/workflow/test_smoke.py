@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ import pandas as pd
 import pytest
 from studies import SMOKE, copy_of_repository, planned, snakemake
 
+from longhot.learning import dataset_map
 from longhot.plan import FIGURES
+from longhot.report import structures
 
 pytestmark = pytest.mark.workflow
 
@@ -51,6 +54,10 @@ COLUMNS = {
     "n_seeds",
     "active_learning_online": "dataset model step time_ps estimated_meV_per_A true_meV_per_A threshold_meV_per_A kind "
     "atoms n_calls share_saved outcome",
+    "dataset_map": "dataset kind frame model train_size seed temperature_K replica phase time_ps choice component_1 "
+    "component_2 distance farthest_test force_mae_meV_per_A",
+    "training_reach": "dataset model train_size temperature_K phase n_frames n_beyond share_beyond median_distance "
+    "farthest_test kendall_tau ci_low ci_high reason",
     "observables": "dataset model train_size member temperature_K phase observable coordinate_A value sampling_error "
     "method ess valid reason",
 }
@@ -139,6 +146,20 @@ def test_md_of_models_and_control(tables: dict[str, pd.DataFrame]) -> None:
     counted = survival.set_index(["model", "train_size", "temperature_K"]).n_failed
     recounted = failed.groupby([table.model, table.train_size, table.temperature_K]).sum()
     pd.testing.assert_series_equal(counted.sort_index(), recounted.sort_index(), check_names=False)
+
+
+def test_map_of_the_data_and_structures(results: Path, tables: dict[str, pd.DataFrame]) -> None:
+    table = tables["dataset_map"]
+    assert {"train", "valid", "test", "test_hot", "md"} <= set(table[table.dataset == "methanol"].kind)
+    assert {"train", "valid", "test", "md"} == set(table[table.dataset == "ice"].kind)
+    assert table.distance.between(0, 2**0.5).all()
+    assert set(tables["training_reach"].groupby("dataset").model.agg(tuple).ice) == {"reference"}
+    content = structures.read(results / "report" / "structures.json.gz")
+    stored = {frame["key"] for frame in content["frames"]}
+    assert set(structures.map_keys(dataset_map.read(results / "tables" / "dataset_map.csv"))) <= stored
+    failed = ~tables["stability"].outcome.isin(["completed", "timeout"])
+    assert sum(film["kind"] == "failure" for film in content["films"]) == failed.sum()
+    assert (results / "figures" / "dataset_map.svg").exists()
 
 
 def test_recheck_and_robustness(tables: dict[str, pd.DataFrame]) -> None:
@@ -248,6 +269,15 @@ def test_report_figures_and_manifest(results: Path) -> None:
         assert (results / "figures" / f"{name}.png").stat().st_size > 1000
     manifest = json.loads((results / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["config"]["study"]["name"] == "smoke"
+
+
+def test_report_of_snakemake_holds_every_figure_and_table(smoke: Path, results: Path) -> None:
+    done = snakemake(smoke, "--cores", "1", "--configfile", SMOKE, "--report", "report.zip")
+    assert done.returncode == 0, done.stdout
+    with zipfile.ZipFile(smoke / "report.zip") as packed:
+        held = {Path(name).name for name in packed.namelist()}
+    (smoke / "report.zip").unlink()
+    assert {path.name for path in (*results.glob("tables/*.csv"), *results.glob("figures/*.svg"))} <= held
 
 
 def test_every_job_left_a_log(results: Path) -> None:

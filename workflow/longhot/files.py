@@ -1,15 +1,26 @@
-"""Files that are either whole or absent, and the digests that identify them."""
+"""Files that are either whole or absent, the digests that identify them, and locks that hold off a second process."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from longhot.block import InputError
+
+logger = logging.getLogger(__name__)
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What a file system says that knows no locks."""
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 @contextmanager
@@ -22,12 +33,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        sync(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Return once the file is on disk."""
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -50,3 +66,46 @@ def sha256(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def lock(handle: IO[Any], busy: str) -> None:
+    """Hold a file for this process until it closes ``handle`` or ends, however it ends.
+
+    A file system that knows no locks lets everyone pass.
+
+    Raises:
+        InputError: another process holds it; the message is ``busy``.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(busy) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+def write_checkpoint(path: Path, content: bytes) -> None:
+    """Write a checkpoint atomically, after its SHA-256; the one before it is kept beside it."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(hashlib.sha256(content).digest() + content)
+        if path.exists():
+            path.replace(_previous(path))
+
+
+def sound_checkpoints(path: Path) -> Iterator[bytes]:
+    """What ``write_checkpoint`` wrote last, and what it wrote before that; damaged ones are removed."""
+    for one in (path, _previous(path)):
+        if not one.exists():
+            continue
+        written = one.read_bytes()
+        content = written[_DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() == written[:_DIGEST_BYTES]:
+            yield content
+        else:
+            logger.warning("%s is damaged and goes: the work since the checkpoint before it is done again", one)
+            one.unlink()
+
+
+def _previous(path: Path) -> Path:
+    return path.with_suffix(f".previous{path.suffix}")

@@ -10,12 +10,15 @@ from typing import Any, get_args
 from longhot.config import REFERENCE_MODEL, Conditions, MeltingPoint, Pinning, Protocol, Question, Study
 
 FIT = "results/{study}/models/{dataset}/{model}/n{size}/seed{seed}"
-PREDICTION = "results/{study}/predictions/{dataset}/{model}/n{size}/seed{seed}.npz"
+PREDICTIONS = "results/{study}/predictions/{dataset}/{model}"
+"""Of all fits of a model."""
+PREDICTION = PREDICTIONS + "/n{size}/seed{seed}.npz"
 SIMULATION = "results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}"
 FIT_RECORD = FIT + "/fit.json"
 OUTCOMES = SIMULATION + "/outcomes.csv"
 FAILURES = SIMULATION + "/failures.extxyz"
 RECHECK = "results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}.csv"
+SUBSET = "results/{study}/subsets/{dataset}/seed{seed}/n{size}.json"
 
 SAMPLER = "results/{study}/melting_point/{sampler}"
 BULK = SAMPLER + "/bulk/{phase}-T{temperature}.npz"
@@ -50,21 +53,9 @@ def fits(study: Study) -> list[dict[str, Any]]:
 
 
 def fits_of(study: Study, wildcards: Any) -> list[str]:
-    """All fits of one model to one dataset, in the order of ``predictions_of_model``."""
+    """All fits of one model to one dataset."""
     own = [job for job in fits(study) if (job["dataset"], job["model"]) == (wildcards.dataset, wildcards.model)]
     return paths(FIT + "/model.json", own)
-
-
-def predictions_of_model(study: Study) -> list[str]:
-    """Patterns of the prediction files of one model, over all sizes and seeds."""
-    curves = study.learning_curves
-    if curves is None:
-        return [PREDICTION.replace("{size}", "0").replace("{seed}", "0")]
-    return [
-        PREDICTION.replace("{size}", str(size)).replace("{seed}", str(seed))
-        for size in curves.train_sizes
-        for seed in curves.seeds
-    ]
 
 
 def simulations(study: Study) -> list[dict[str, Any]]:
@@ -197,6 +188,8 @@ TABLES = {
     "active_learning": ("active_learning", "active_learning_comparison", "active_learning_online"),
     "structure_search": ("structure_search",),
 }
+MAP_TABLES = ("dataset_map", "training_reach")
+MAP_FIGURE = "dataset_map"
 FIGURES = {
     "learning_curves": ("learning_curves",),
     "robustness": ("robustness", "survival", "failure_causes", "failures", "committee_spread"),
@@ -213,18 +206,32 @@ def asked(study: Study) -> list[Question]:
 
 def table_paths(study: Study) -> list[str]:
     """The tables that the study ends in."""
-    return [f"results/{study.study.name}/tables/{name}.csv" for question in asked(study) for name in TABLES[question]]
+    names = [name for question in asked(study) for name in TABLES[question]]
+    return [f"results/{study.study.name}/tables/{name}.csv" for name in [*names, *(MAP_TABLES if names else ())]]
 
 
 def figure_paths(study: Study, *questions: str) -> list[str]:
-    """The figures of some questions, of all that are asked where none is named."""
+    """The figures of some questions; where none is named, of all that are asked, with the map of the data."""
     chosen = [question for question in asked(study) if question in questions or not questions]
-    return [f"results/{study.study.name}/figures/{name}.svg" for question in chosen for name in FIGURES[question]]
+    names = [name for question in chosen for name in FIGURES[question]]
+    if chosen and not questions:
+        names.append(MAP_FIGURE)
+    return [f"results/{study.study.name}/figures/{name}.svg" for name in names]
 
 
 def card_paths(study: Study) -> list[str]:
     """The cards of all datasets that a question uses."""
     return [f"results/{study.study.name}/datasets/{name}/card.json" for name in used_datasets(study)]
+
+
+def model_folders(study: Study) -> list[str]:
+    """Folders of all models that the study leaves: fits, controls, members of committees and of active learning."""
+    controls = [job for job in simulations(study) if job["model"] == REFERENCE_MODEL]
+    members = [fit for job in committees(study) for fit in member_fits(study, job["model"], job["size"])]
+    seeds = study.active_learning.seeds if study.active_learning else []
+    learned = [f"{ROUND.format(**job)}/seed{seed}/members" for job in rounds(study) for seed in seeds]
+    fitted = [str(Path(fit).parent) for fit in members]
+    return list(dict.fromkeys([*paths(FIT, [*fits(study), *controls]), *fitted, *learned]))
 
 
 def caption_paths(root: str) -> list[str]:
@@ -237,6 +244,14 @@ def page_parts(root: str) -> list[str]:
     folder = Path(root, "workflow", "longhot", "report")
     parts = [path for kind in ("templates", "assets") for path in (folder / kind).iterdir() if path.is_file()]
     return sorted(str(path.relative_to(root)) for path in parts)
+
+
+def config_file(paths: Sequence[str | Path], root: str) -> str:
+    """The config file of a run as a command names it from the root; its name alone where it lies elsewhere."""
+    if not paths:
+        return "CONFIG"
+    path = Path(paths[-1]).resolve()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
 
 
 def used_datasets(study: Study) -> list[str]:
@@ -493,6 +508,12 @@ def sampler_fits(study: Study, sampler: str) -> list[str]:
     return found[sampler]
 
 
+def sampler_model(study: Study, sampler: str) -> str | None:
+    """Model of the committee or of the member that samples; None where the reference does."""
+    names = {f"{job['model']}-n{job['size']}": job["model"] for job in committees(study)}
+    return next((model for name, model in names.items() if sampler.startswith(name)), None)
+
+
 def member_sampler(committee: dict[str, Any], seed: int) -> str:
     """Name of the sampler that one member is."""
     return f"{committee['model']}-n{committee['size']}-seed{seed}"
@@ -686,6 +707,63 @@ def melting_point_test(study: Study) -> str:
     return f"results/{study.study.name}/datasets/{study.melting_point.dataset}/test.extxyz"
 
 
-def tables_of(question: str) -> dict[str, str]:
-    """Patterns of the tables of a question by name."""
-    return {name: f"results/{{study}}/tables/{name}.csv" for name in TABLES[question]}
+# Structures and the map of the data
+
+
+def map_sources(study: Study) -> list[dict[str, Any]]:
+    """Where the frames of each data set stand, as plain data for ``longhot.learning.dataset_map.sources_of``."""
+    return [
+        {
+            "dataset": dataset,
+            "folder": f"results/{study.study.name}/datasets/{dataset}",
+            "simulations": [_map_simulation(study, job) for job in simulations(study) if job["dataset"] == dataset],
+            "phases": _map_phases(study, dataset),
+        }
+        for dataset in used_datasets(study)
+    ]
+
+
+def _map_simulation(study: Study, job: dict[str, Any]) -> dict[str, Any]:
+    learns = job["model"] != REFERENCE_MODEL and study.variants()[job["model"]].forces_depend_on_data
+    return {
+        "model": job["model"],
+        "train_size": job["size"],
+        "seed": job["seed"],
+        "recheck": RECHECK.format(**job),
+        "failures": FAILURES.format(**job),
+        "subset": SUBSET.format(**job) if learns else None,
+    }
+
+
+def _map_phases(study: Study, dataset: str) -> list[dict[str, Any]]:
+    question = study.melting_point
+    if question is None or question.dataset != dataset:
+        return []
+    return [
+        {
+            "model": REFERENCE_MODEL if sampler == REFERENCE_MODEL else f"sampler {sampler}",
+            "phase": job["phase"],
+            "temperature_K": float(job["temperature"]),
+            "path": BULK.format(**job),
+        }
+        for sampler in samplers(study)
+        for job in bulk_jobs(study, sampler)
+    ]
+
+
+def structure_paths(study: Study) -> list[str]:
+    """The structures that the report shows; none where no question is asked."""
+    return [f"results/{study.study.name}/report/structures.json.gz"] if asked(study) else []
+
+
+def map_paths(study: Study) -> list[str]:
+    """All files that the map of the data and the structures of the report are made from."""
+    found = []
+    for sources in map_sources(study):
+        found += [f"{sources['folder']}/{name}.extxyz" for name in ("train_pool", "valid", "test")]
+        for simulation in sources["simulations"]:
+            rechecked = simulation["recheck"]
+            found += [rechecked, rechecked.removesuffix(".csv") + ".npz", simulation["failures"]]
+            found += filter(None, [simulation["subset"]])
+        found += [run["path"] for run in sources["phases"]]
+    return list(dict.fromkeys(found))

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ase import Atoms
 
-LabelStatus = Literal["ok", "not_converged", "nonfinite", "crashed"]
+LabelStatus = Literal["ok", "not_converged", "nonfinite", "crashed", "timeout"]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What a result depends on besides its input files: the library code that made it.
 
 Snakemake does not rerun a job when an imported library file changes. Each rule therefore carries a digest
-of the modules that its script imports, transitively, and of the templates that stand beside them and are
-named after them; a change reruns just the stages that it touches. Comments and docstrings do not count.
+of the modules that its script imports, transitively; a change reruns just the stages that it touches. Comments
+and docstrings do not count.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 WORKFLOW = Path(__file__).resolve().parent.parent
 
 
+@functools.cache
 def code_digest(script: str, *plugins: str) -> str:
     """Digest of a script, of the library modules that it imports, and of plugins that it loads by name.
 
@@ -29,12 +30,9 @@ def code_digest(script: str, *plugins: str) -> str:
         if path not in seen:
             seen.add(path)
             pending += _imports(path)
-    templates = {template for path in seen for template in path.parent.glob(f"{path.stem}.*.j2")}
     digest = hashlib.sha256()
     for path in sorted(seen):
         digest.update(f"{path.relative_to(WORKFLOW)}\n{_substance(path)}\n".encode())
-    for path in sorted(templates):
-        digest.update(f"{path.relative_to(WORKFLOW)}\n{path.read_text(encoding='utf-8')}\n".encode())
     return digest.hexdigest()[:16]
 
 

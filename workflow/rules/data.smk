@@ -13,8 +13,9 @@ rule dataset:
         "../../envs/xtb.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
+        gpu=lambda wildcards: gpus(STUDY, None, STUDY.datasets[wildcards.dataset].reference),
     params:
         dataset=lambda wildcards: STUDY.datasets[wildcards.dataset].model_dump(mode="json"),
         reference=lambda wildcards: plan.reference_block(STUDY, STUDY.datasets[wildcards.dataset].reference),

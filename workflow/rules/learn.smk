@@ -19,15 +19,15 @@ rule active_round:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=growing(4000),
+        runtime=growing(1440),
+        gpu=gpus(STUDY, plan.loop_ids(STUDY)["model"], plan.loop_reference_name(STUDY) or None),
     params:
         settings=plan.loop_block(STUDY),
         model=MODEL_BLOCKS.get(plan.loop_ids(STUDY)["model"]),
         reference=plan.loop_reference(STUDY),
         reference_name=plan.loop_reference_name(STUDY),
-        # Shared by all studies: a frame is labelled once by each reference method.
-        store="results/labels",
+        store=LABELS,
         device=STUDY.study.device,
         code=code_digest("active_round", *plan.loop_plugins(STUDY)),
     script:
@@ -51,8 +51,9 @@ rule active_online:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=growing(4000),
+        runtime=growing(1440),
+        gpu=gpus(STUDY, plan.loop_ids(STUDY)["model"], plan.loop_reference_name(STUDY) or None),
     params:
         settings=plan.loop_block(STUDY),
         model=MODEL_BLOCKS.get(plan.loop_ids(STUDY)["model"]),
@@ -68,9 +69,9 @@ rule active_learning_tables:
         records=plan.paths(plan.RECORDS, plan.rounds(STUDY)),
         traces=plan.online_traces(STUDY),
     output:
-        online="results/{study}/tables/active_learning_online.csv",
-        rounds="results/{study}/tables/active_learning.csv",
-        comparison="results/{study}/tables/active_learning_comparison.csv",
+        online=table("active_learning_online", "Active learning"),
+        rounds=table("active_learning", "Active learning"),
+        comparison=table("active_learning_comparison", "Active learning"),
     log:
         "results/{study}/logs/active_learning_tables.log",
     benchmark:
@@ -133,8 +134,9 @@ rule reference_search:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=2000,
-        runtime=1440,
+        mem_mb=growing(2000),
+        runtime=growing(1440),
+        gpu=gpus(STUDY, None, plan.search_reference(STUDY)),
     params:
         settings=plan.search_block(STUDY),
         reference=plan.reference_block(STUDY, plan.search_reference(STUDY)),
@@ -161,8 +163,9 @@ rule search_round:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=growing(4000),
+        runtime=growing(1440),
+        gpu=gpus(STUDY, plan.search_ids(STUDY)["model"], plan.search_reference(STUDY)),
     params:
         settings=plan.search_block(STUDY),
         model=MODEL_BLOCKS.get(plan.search_ids(STUDY)["model"]),
@@ -177,7 +180,7 @@ rule structure_search_table:
     input:
         plan.search_records(STUDY),
     output:
-        "results/{study}/tables/structure_search.csv",
+        table("structure_search", "Structure search"),
     log:
         "results/{study}/logs/structure_search_table.log",
     benchmark:

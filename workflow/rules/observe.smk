@@ -10,8 +10,11 @@ rule bulk:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=growing(4000),
+        runtime=growing(1440),
+        gpu=lambda wildcards: gpus(
+            STUDY, plan.sampler_model(STUDY, wildcards.sampler), plan.melting_point_reference(STUDY)
+        ),
     params:
         conditions=plan.conditions(STUDY),
         block=lambda wildcards: plan.bulk_block(STUDY, wildcards),
@@ -38,8 +41,11 @@ rule interface:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=growing(4000),
+        runtime=growing(1440),
+        gpu=lambda wildcards: gpus(
+            STUDY, plan.sampler_model(STUDY, wildcards.sampler), plan.melting_point_reference(STUDY)
+        ),
     params:
         conditions=plan.conditions(STUDY),
         block=lambda wildcards: plan.pinning_block(STUDY, wildcards),
@@ -63,8 +69,11 @@ rule coexistence:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=growing(4000),
+        runtime=growing(1440),
+        gpu=lambda wildcards: gpus(
+            STUDY, plan.sampler_model(STUDY, wildcards.sampler), plan.melting_point_reference(STUDY)
+        ),
     params:
         conditions=plan.conditions(STUDY),
         block=plan.melting_point_block(STUDY, "coexistence"),
@@ -90,8 +99,9 @@ rule member_energies:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
+        gpu=lambda wildcards: gpus(STUDY, wildcards.model),
     params:
         states=lambda wildcards: plan.sampler_files(STUDY, wildcards.sampler)["bulk"],
         equilibration_ps=STUDY.melting_point.bulk.equilibration_ps if STUDY.melting_point else 0,
@@ -105,6 +115,7 @@ rule staged:
     input:
         bulk=lambda wildcards: plan.bulk_paths(STUDY, wildcards.sampler),
         pinned=lambda wildcards: plan.pinned_paths(STUDY, wildcards.sampler),
+        coexistence=lambda wildcards: plan.coexistence_paths(STUDY, wildcards.sampler),
         energies=rules.member_energies.output[0],
         models=lambda wildcards: plan.member_fits(STUDY, wildcards.model, wildcards.size),
         sampler=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
@@ -117,8 +128,9 @@ rule staged:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=growing(4000),
+        runtime=growing(1440),
+        gpu=lambda wildcards: gpus(STUDY, wildcards.model, plan.melting_point_reference(STUDY)),
     params:
         question=plan.melting_point_block(STUDY),
         reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
@@ -143,8 +155,9 @@ rule calibrate:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
+        gpu=lambda wildcards: gpus(STUDY, wildcards.model, plan.melting_point_reference(STUDY)),
     params:
         reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
         n_frames=STUDY.melting_point.n_md_calibration if STUDY.melting_point else 0,
@@ -160,7 +173,7 @@ rule melting_point_tables:
         plan.sampler_paths(STUDY),
         plan.committee_paths(STUDY),
     output:
-        **plan.tables_of("melting_point"),
+        **{name: table(name, "Melting point") for name in plan.TABLES["melting_point"]},
     log:
         "results/{study}/logs/melting_point_tables.log",
     benchmark:

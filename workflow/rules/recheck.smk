@@ -6,7 +6,8 @@ rule recheck:
         committee=lambda wildcards: plan.committee(STUDY, wildcards),
         test=rules.dataset.output.test,
     output:
-        "results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}.csv",
+        table="results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}.csv",
+        frames="results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}.npz",
     log:
         "results/{study}/logs/recheck/{dataset}/{model}/n{size}/seed{seed}.log",
     benchmark:
@@ -15,12 +16,12 @@ rule recheck:
         "../../envs/mace.yaml"
     threads: plan.recheck_workers(STUDY)
     resources:
-        mem_mb=lambda wildcards, threads: 2000 + 2000 * threads,
-        runtime=720,
+        mem_mb=lambda wildcards, threads, attempt: (2000 + 2000 * threads) * attempt,
+        runtime=growing(240),
+        gpu=lambda wildcards: gpus(STUDY, wildcards.model, STUDY.recheck_reference(wildcards.dataset)),
     params:
         recheck=plan.recheck(STUDY),
-        # Shared by all studies: a frame is labelled once by each reference method.
-        store="results/labels",
+        store=LABELS,
         reference_name=lambda wildcards: STUDY.recheck_reference(wildcards.dataset),
         reference=lambda wildcards: plan.reference_block(STUDY, STUDY.recheck_reference(wildcards.dataset)),
         start_set=plan.start_set(STUDY),
@@ -40,12 +41,12 @@ rule robustness_tables:
         rechecks=plan.paths(plan.RECHECK, plan.simulations(STUDY)),
         curves=rules.learning_curves_tables.output.curves,
     output:
-        stability="results/{study}/tables/stability.csv",
-        survival="results/{study}/tables/survival.csv",
-        survival_tests="results/{study}/tables/survival_tests.csv",
-        recheck="results/{study}/tables/recheck.csv",
-        robustness="results/{study}/tables/robustness.csv",
-        rank_agreement="results/{study}/tables/rank_agreement.csv",
+        stability=table("stability", "Hot MD"),
+        survival=table("survival", "Hot MD"),
+        survival_tests=table("survival_tests", "Hot MD"),
+        recheck=table("recheck", "Hot MD"),
+        robustness=table("robustness", "Hot MD"),
+        rank_agreement=table("rank_agreement", "Hot MD"),
     log:
         "results/{study}/logs/robustness_tables.log",
     benchmark:

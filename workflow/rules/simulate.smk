@@ -30,8 +30,9 @@ rule simulate:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=growing(4000),
+        runtime=growing(1440),
+        gpu=lambda wildcards: gpus(STUDY, wildcards.model, STUDY.control_reference(wildcards.dataset)),
     params:
         protocol=lambda wildcards: plan.protocol(STUDY, wildcards.model),
         start_set=plan.start_set(STUDY),

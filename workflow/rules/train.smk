@@ -14,8 +14,9 @@ rule compile_model:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=lambda wildcards: gpus(STUDY, wildcards.model),
     params:
         model=lambda wildcards: MODEL_BLOCKS[wildcards.model],
         device=STUDY.study.device,
@@ -45,8 +46,9 @@ rule fit:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
+        gpu=lambda wildcards: gpus(STUDY, wildcards.model),
     params:
         model=lambda wildcards: MODEL_BLOCKS[wildcards.model],
         device=STUDY.study.device,
@@ -71,12 +73,13 @@ rule export:
 
 
 rule predict:
-    # One job for all fits of a model: loading MACE takes longer than a prediction.
+    # One job for all fits of a model: loading MACE takes longer than a prediction. And one output: Snakemake
+    # compares each file of the study with each of a rule's outputs.
     input:
         models=lambda wildcards: plan.fits_of(STUDY, wildcards),
         test=rules.dataset.output.test,
     output:
-        plan.predictions_of_model(STUDY),
+        directory(plan.PREDICTIONS),
     log:
         "results/{study}/logs/predict/{dataset}/{model}.log",
     benchmark:
@@ -84,8 +87,9 @@ rule predict:
     conda:
         "../../envs/mace.yaml"
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(30),
+        gpu=lambda wildcards: gpus(STUDY, wildcards.model),
     params:
         device=STUDY.study.device,
         code=lambda wildcards: code_digest("predict", *plan.model_plugins(STUDY, wildcards.model)),
@@ -95,11 +99,11 @@ rule predict:
 
 rule learning_curves_tables:
     input:
-        predictions=plan.paths(plan.PREDICTION, plan.fits(STUDY)),
+        predictions=plan.paths(plan.PREDICTIONS, plan.fits(STUDY)),
         fits=plan.paths(plan.FIT_RECORD, plan.fits(STUDY)),
     output:
-        curves="results/{study}/tables/learning_curves.csv",
-        slopes="results/{study}/tables/learning_curve_slopes.csv",
+        curves=table("learning_curves", "Learning curves"),
+        slopes=table("learning_curve_slopes", "Learning curves"),
     log:
         "results/{study}/logs/learning_curves_tables.log",
     benchmark:
@@ -108,6 +112,7 @@ rule learning_curves_tables:
         "../../envs/base.yaml"
     params:
         fits=plan.fits(STUDY),
+        predictions=plan.paths(plan.PREDICTION, plan.fits(STUDY)),
         models=MODEL_BLOCKS,
         code=code_digest("learning_curves_tables"),
     script:

@@ -13,7 +13,7 @@ with job(snakemake):
     curves.write_tables(
         snakemake.params.fits,
         snakemake.params.models,
-        snakemake.input.predictions,
+        snakemake.params.predictions,
         snakemake.input.fits,
         snakemake.output.curves,
         snakemake.output.slopes,

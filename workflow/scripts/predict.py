@@ -11,5 +11,6 @@ if TYPE_CHECKING:
 with job(snakemake):
     from longhot.learning import curves
 
-    for model, out in zip(snakemake.input.models, snakemake.output, strict=True):
-        curves.predict(Path(model).parent, snakemake.input.test, out, snakemake.params.device)
+    for folder in (Path(model).parent for model in snakemake.input.models):
+        out = Path(snakemake.output[0], folder.parent.name, f"{folder.name}.npz")
+        curves.predict(folder, snakemake.input.test, out, snakemake.params.device)

@@ -25,7 +25,7 @@ with job(snakemake):
             snakemake.input.frames,
             snakemake.input.outcomes,
             choose_starts(frames.read(snakemake.input.test), snakemake.params.start_set, 1)[0],
-            snakemake.output[0],
+            snakemake.output.table,
             reference=snakemake.params.reference_name,
             label=pool.label,
             model=model,

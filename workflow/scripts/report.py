@@ -11,4 +11,5 @@ if TYPE_CHECKING:
 with job(snakemake):
     from longhot.report import page
 
-    page.build(Path(snakemake.output[0]).parents[1], snakemake.params.config, Path(snakemake.output[0]))
+    out = Path(snakemake.output.page)
+    page.build(out.parents[1], snakemake.params.config, out, snakemake.params.config_file)

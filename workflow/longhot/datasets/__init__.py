@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 import longhot.datasets
 from longhot import files, frames
-from longhot.block import Block, parse_block, plugin
+from longhot.block import Block, FilePath, parse_block, plugin
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -36,7 +36,7 @@ class IsolatedAtoms(Block):
         "`file`: frames of one atom each in `path`; `values`: stated in `values_eV`; `published`: by the authors of "
         "the dataset (qm7x); `fit`: none are known, least-squares energies per element over the pool stand in."
     )
-    path: Path | None = Field(None, description="For `file`: an extended XYZ file.")
+    path: FilePath | None = Field(None, description="For `file`: an extended XYZ file.")
     energy_key: str = Field(
         "energy", description="For `file`: the key of the energy, in eV (extxyz: in its `energy_unit`)."
     )

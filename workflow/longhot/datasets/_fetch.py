@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import logging
 import lzma
-import shutil
+import re
 import tarfile
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 from pydantic import Field, model_validator
 
 from longhot import files
-from longhot.block import Block, InputError
+from longhot.block import Block, FilePath, InputError
+from longhot.datasets._checks import existing, reason
 
 logger = logging.getLogger(__name__)
 
 RETRIES = 3
 TIMEOUT_S = 60
-XZ_MAGIC = b"\xfd7zXZ\x00"
+OPENERS: dict[bytes, Any] = {b"\xfd7zXZ\x00": lzma.open, b"BZh": bz2.open, b"\x1f\x8b": gzip.open}
+"""What reads a compressed file, by its first bytes."""
+LARGEST_RATIO = 100
+"""Numbers compress by 2 to 10; an archive that is made to fill a disk, by a thousand and more."""
+ALWAYS_ALLOWED_BYTES = 64_000_000
+CHUNK_BYTES = 1_000_000
 
 
 class SourceFile(Block):
     """One published file."""
 
-    path: Path | None = Field(None, description="The file on this machine.")
+    path: FilePath | None = Field(None, description="The file on this machine.")
     url: str | None = Field(
-        None, description="Where to download it from, once; needs `sha256`.", pattern=r"^https://\S+$"
+        None, max_length=2000, description="Where to download it from, once; needs `sha256`.", pattern=r"^https://\S+$"
     )
     sha256: str | None = Field(
         None,
@@ -58,9 +68,7 @@ def local(source: SourceFile) -> Path:
     Raises:
         InputError: no such file, no download after all retries, or another checksum.
     """
-    path = source.path if source.path is not None else _download(source)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, correct the path in the config")
+    path = existing(source.path if source.path is not None else _download(source))
     if source.sha256 is not None:
         found = files.sha256(path)
         if found != source.sha256:
@@ -76,7 +84,8 @@ def _download(source: SourceFile) -> Path:
 
     assert source.url is not None
     assert source.sha256 is not None
-    name = f"{source.sha256[:16]}-{source.url.rstrip('/').rpartition('/')[2]}"
+    last = source.url.rstrip("/").rpartition("/")[2]
+    name = f"{source.sha256[:16]}-{re.sub(r'[^A-Za-z0-9._-]', '_', last)[-100:]}"
     shelf = pooch.create(
         path=cache_folder(),
         base_url="",
@@ -89,7 +98,7 @@ def _download(source: SourceFile) -> Path:
         return Path(shelf.fetch(name, downloader=_downloader()))
     except Exception as error:  # network stacks raise what they like
         raise InputError(
-            f"{source.url}: no download after {RETRIES} retries ({' '.join(str(error).split())}), "
+            f"{source.url}: no download after {RETRIES} retries ({reason(error)}), "
             "check the address and `sha256`, or download it by hand and give its `path`"
         ) from None
 
@@ -100,40 +109,120 @@ def _downloader() -> Any:
     return pooch.HTTPDownloader(timeout=TIMEOUT_S)
 
 
+def largest_unpacked(path: Path) -> int:
+    """Bytes that a compressed file may hold at most."""
+    return max(ALWAYS_ALLOWED_BYTES, LARGEST_RATIO * path.stat().st_size)
+
+
+class Unpacked(io.RawIOBase):
+    """What a compressed file holds (or a plain one), which refuses to be read beyond a limit: of a bomb no more."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as handle:
+            start = handle.read(8)
+        opener = next((one for magic, one in OPENERS.items() if start.startswith(magic)), None)
+        self.compressed = opener is not None
+        self._file = cast(BinaryIO, opener(path) if opener else path.open("rb"))
+        self._path, self._limit = path, largest_unpacked(path)
+
+    def _allow(self, end: int) -> None:
+        if self.compressed and end > self._limit:
+            raise InputError(
+                f"{self._path}: unpacks to more than {self._limit} bytes, {LARGEST_RATIO} times its size, no real data "
+                "do, give another file"
+            )
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_SET:
+            self._allow(offset)
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        if size > CHUNK_BYTES:
+            self._allow(self.tell() + size)
+        found = self._file.read(size)
+        self._allow(self.tell())
+        return found
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a tar archive, compressed or not."""
+    try:
+        with Unpacked(path) as unpacked, tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r:"):
+            return True
+    except (tarfile.TarError, EOFError, OSError, ValueError, lzma.LZMAError) as error:
+        if isinstance(error, InputError):
+            raise
+        return False
+
+
 def member(archive: Path, name: str, workdir: Path) -> Path:
     """The one member of a tar archive whose path ends with ``name``, unpacked into ``workdir``.
 
+    Whatever paths the archive tells, the file is ``workdir`` / the last part of ``name``.
+
     Raises:
-        InputError: no such member, or a truncated archive.
+        InputError: no such member, a truncated archive, or one that would fill the disk.
     """
     target = workdir / Path(name).name
     try:
-        with tarfile.open(archive) as opened:
+        with Unpacked(archive) as unpacked, tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r:") as opened:
             for entry in opened:
-                if entry.isfile() and (entry.name == name or entry.name.endswith(f"/{name}")):
-                    handle = opened.extractfile(entry)
-                    assert handle is not None
-                    with files.atomic_path(target) as temporary, handle, temporary.open("wb") as out:
-                        shutil.copyfileobj(handle, out)
+                if entry.isreg() and not entry.issparse() and f"/{entry.name}".endswith(f"/{name}"):
+                    _copy(cast(BinaryIO, opened.extractfile(entry)), target)
                     return target
-    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError) as error:
-        raise InputError(f"{archive}: truncated or no valid archive ({error}), get it again") from None
+    except (tarfile.TarError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{archive}: truncated or no valid archive ({reason(error)}), get it again") from None
     raise InputError(f"{archive}: holds no {name}, correct the molecule's name or give another archive")
 
 
-def unpacked_xz(path: Path, workdir: Path) -> Path:
-    """``path``, or what it holds where it is compressed by xz, unpacked into ``workdir``.
+def _copy(source: Any, target: Path) -> None:
+    """Write all that ``source`` holds to a file, atomically.
 
     Raises:
-        InputError: a truncated file.
+        ValueError: it cannot be read to its end.
     """
-    with path.open("rb") as handle:
-        if handle.read(len(XZ_MAGIC)) != XZ_MAGIC:
-            return path
+    with files.atomic_path(target) as temporary, source, temporary.open("wb") as out:
+        while True:
+            try:
+                chunk = source.read(CHUNK_BYTES)
+            except OSError as error:  # of the archive; one of the disk that is written is no fault of the input
+                raise ValueError(str(error)) from None
+            if not chunk:
+                return
+            out.write(chunk)
+
+
+def unpacked_xz(path: Path, workdir: Path) -> Path:
+    """``path``, or what it holds where it is compressed, unpacked into ``workdir``.
+
+    Raises:
+        InputError: a truncated file, or one that would fill the disk.
+    """
+    unpacked = Unpacked(path)
+    if not unpacked.compressed:
+        unpacked.close()
+        return path
     target = workdir / f"{path.name.removesuffix('.xz')}.unpacked"
     try:
-        with files.atomic_path(target) as temporary, lzma.open(path) as handle, temporary.open("wb") as out:
-            shutil.copyfileobj(handle, out)
-    except (lzma.LZMAError, EOFError) as error:
-        raise InputError(f"{path}: truncated or no valid xz file ({error}), get it again") from None
+        _copy(unpacked, target)
+    except (ValueError, EOFError, lzma.LZMAError, zlib.error) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: truncated or no valid compressed file ({reason(error)}), get it again") from None
     return target

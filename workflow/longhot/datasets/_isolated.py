@@ -71,11 +71,13 @@ def fitted_eV(pool: Sequence[Atoms], wanted: Sequence[str]) -> dict[str, float]:
 
 
 def _from_file(block: IsolatedAtoms) -> dict[str, float]:
+    from longhot.datasets._checks import checked_numbers
     from longhot.datasets._xyz import energy_of, read_all
 
     assert block.path is not None
     found = {}
     for index, atoms in enumerate(read_all(block.path)):
         if len(atoms) == 1:
+            checked_numbers(atoms.numbers, f"{block.path}, frame {index}: its atomic numbers")
             found[atoms[0].symbol] = energy_of(atoms, block.energy_key, f"{block.path}, frame {index}")
     return found

@@ -10,6 +10,8 @@ import numpy as np
 
 from longhot import references
 from longhot.block import Block, InputError
+from longhot.datasets._checks import check_geometry, checked_numbers, existing, reason
+from longhot.datasets._xyz import check_lines
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -47,9 +49,8 @@ def from_smiles(smiles: str) -> Atoms:
     if rdDistGeom.EmbedMolecule(molecule, randomSeed=EMBEDDING_SEED) != 0:
         raise InputError(f"smiles: RDKit finds no three-dimensional structure of {smiles!r}, give `structure_file`")
     rdForceFieldHelpers.MMFFOptimizeMolecule(molecule)
-    return Atoms(
-        symbols=[atom.GetSymbol() for atom in molecule.GetAtoms()], positions=molecule.GetConformer().GetPositions()
-    )
+    numbers = checked_numbers([atom.GetAtomicNum() for atom in molecule.GetAtoms()], f"smiles: elements of {smiles!r}")
+    return Atoms(numbers=numbers, positions=molecule.GetConformer().GetPositions())
 
 
 def from_file(path: Path) -> Atoms:
@@ -57,14 +58,17 @@ def from_file(path: Path) -> Atoms:
     import ase.io
     from ase import Atoms
 
-    if not path.is_file():
-        raise InputError(f"structure_file: no file {path}, correct the path")
+    existing(path)
+    if path.suffix in (".xyz", ".extxyz"):
+        check_lines(path)
     try:
-        read = ase.io.read(path)
-    except Exception as error:  # as many readers as formats
-        raise InputError(f"structure_file: {path} cannot be read ({type(error).__name__}: {error})") from None
+        read = ase.io.read(path, do_not_split_by_at_sign=True)
+    except (Exception, SystemExit) as error:  # as many readers as formats
+        raise InputError(f"structure_file: {path} cannot be read ({reason(error)}), give another file") from None
     if read.pbc.any():
         raise InputError(f"structure_file: {path} is periodic, give a molecule")
+    checked_numbers(read.numbers, f"structure_file: atomic numbers in {path}")
+    check_geometry(read, f"structure_file: {path}")
     return Atoms(numbers=read.numbers, positions=read.positions)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from longhot import frames
 from longhot.block import InputError
 from longhot.datasets import Splits
+from longhot.datasets._checks import check_geometry, check_labels
 from longhot.datasets._isolated import elements, fitted_eV
 
 if TYPE_CHECKING:
@@ -55,28 +56,18 @@ def check(splits: Splits) -> None:
     """Refuse splits that no model can be judged by.
 
     Raises:
-        InputError: an empty split, a label that is missing, not finite or of a wrong shape, an element
-            that the pool lacks or that has no isolated-atom energy, a frame that stands in two splits.
+        InputError: an empty split, a frame as in ``check_labels`` and ``check_geometry``, an element that the
+            pool lacks or that has no isolated-atom energy, a frame that stands in two splits.
     """
     for name, split in (("train_pool", splits.train_pool), ("valid", splits.valid), ("test", splits.test)):
         if not split:
             raise InputError(f"{name}: holds no frame, give it some")
         for index, frame in enumerate(split):
-            _check_labels(frame, _named(frame, name, index))
+            where = _named(frame, name, index)
+            check_labels(frame, where)
+            check_geometry(frame, where)
     _check_elements(splits)
     _check_disjoint(splits)
-
-
-def _check_labels(frame: Atoms, where: str) -> None:
-    forces = frame.arrays.get(frames.FORCES)
-    if frames.ENERGY not in frame.info or forces is None:
-        raise InputError(f"{where}: has no {frames.ENERGY} or no {frames.FORCES}, label it")
-    if forces.shape != (len(frame), 3):
-        raise InputError(f"{where}: forces of shape {forces.shape} do not belong to its {len(frame)} atoms")
-    if not (np.isfinite(frame.info[frames.ENERGY]) and np.isfinite(forces).all()):
-        raise InputError(f"{where}: its energy or a force is NaN or infinite, remove it or compute it again")
-    if not np.isfinite(frame.positions).all():
-        raise InputError(f"{where}: a position is NaN or infinite, remove it")
 
 
 def _check_elements(splits: Splits) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from longhot.block import InputError
+from longhot.block import InputError, shown
+from longhot.datasets._checks import MOST_ATOMS, check_geometry, checked_array, checked_numbers, existing, reason
 from longhot.frames import labelled
 
 if TYPE_CHECKING:
@@ -68,18 +70,45 @@ def read_all(path: Path) -> list[Atoms]:
     """
     import ase.io
 
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file, correct the path in the config")
+    check_lines(existing(Path(path)))
     try:
-        found = ase.io.read(path, ":", format="extxyz")
+        found = ase.io.read(path, ":", format="extxyz", do_not_split_by_at_sign=True)
     except Exception as error:  # the parser lets through whatever a malformed line causes
         raise InputError(
-            f"{path}: truncated or no valid extended XYZ ({type(error).__name__}: {' '.join(str(error).split())}), "
-            "copy or write it again"
+            f"{path}: truncated or no valid extended XYZ ({reason(error)}), copy or write it again"
         ) from None
     if not found:
         raise InputError(f"{path}: holds no frame, give a file with frames")
     return found
+
+
+def check_lines(path: Path) -> None:
+    """Refuse a file whose counts and lines do not fit together: of such a one ASE reads a part, or without an end.
+
+    Raises:
+        InputError: with the line.
+    """
+
+    def refuse(what: str) -> InputError:
+        return InputError(f"{path}: truncated or no valid extended XYZ (line {number}: {what}), copy or write it again")
+
+    number = 0
+    with path.open("rb") as file:
+        while line := file.readline():
+            number += 1
+            if not line.strip():
+                if any(further.strip() for further in file):
+                    raise refuse("blank, and what follows it would not be read")
+                return
+            if not re.fullmatch(rb"\d{1,9}", line.strip()) or not 1 <= int(line) <= MOST_ATOMS:
+                raise refuse(f"{shown(line[:40].strip().decode(errors='replace'))} is no number of atoms")
+            comment = file.readline()
+            if any(len(columns) > 3 for columns in re.findall(rb":[A-Za-z]:(\d+)", comment)):
+                raise refuse("the next one tells of a thousand columns")
+            for n_read in range(int(line)):
+                if not file.readline().strip():
+                    raise refuse(f"tells of {int(line)} atoms, {n_read} follow")
+            number += 1 + int(line)
 
 
 def cut_short(path: Path) -> bool:
@@ -104,9 +133,11 @@ def energy_of(atoms: Atoms, key: str, where: str) -> float:
 
 def _number(raw: Any, what: str) -> float:
     try:
+        if isinstance(raw, bool | np.bool_) or np.ndim(raw):
+            raise TypeError
         value = float(raw)
     except (TypeError, ValueError):
-        raise InputError(f"{what} is {raw!r}, no number, correct it") from None
+        raise InputError(f"{what} is {shown(raw)}, no number, correct it") from None
     if not np.isfinite(value):
         raise InputError(f"{what} is {value}, remove the frame or compute it again")
     return value
@@ -122,22 +153,7 @@ def forces_of(atoms: Atoms, key: str, where: str) -> np.ndarray:
     raw = atoms.arrays.get(key, results.get(key))
     if raw is None:
         raise InputError(f"{where}: no forces under the key {key!r}, set `forces_key` or add them to the frame")
-    return checked_forces(raw, len(atoms), f"{where}: forces under the key {key!r}")
-
-
-def checked_forces(raw: Any, n_atoms: int, what: str) -> np.ndarray:
-    """``raw`` as an array of shape (n_atoms, 3) of finite numbers, or an InputError."""
-    try:
-        forces = np.array(raw, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"{what} hold something that is no number, correct them") from None
-    if forces.shape != (n_atoms, 3):
-        raise InputError(
-            f"{what} have the shape {forces.shape}, but {n_atoms} atoms need ({n_atoms}, 3): they belong to other atoms"
-        )
-    if not np.isfinite(forces).all():
-        raise InputError(f"{what} hold NaN or infinity, remove the frame or compute it again")
-    return forces
+    return checked_array(raw, (len(atoms), 3), f"{where}: forces under the key {key!r}")
 
 
 def clean(atoms: Atoms, energy: float, forces: np.ndarray, units: Units, index: int) -> Atoms:
@@ -170,20 +186,17 @@ def read_labelled(path: Path, energy_key: str, forces_key: str, units: Units) ->
     """All frames of a user's file, labelled under Longhot's keys in its units; frames of one atom are left out.
 
     Raises:
-        InputError: as in ``read_all``, ``energy_of`` and ``forces_of``, a position that is not finite, or a
-            periodic axis without cell vector.
+        InputError: as in ``read_all``, ``energy_of``, ``forces_of`` and ``check_geometry``, or no element's number.
     """
     found = []
     for index, atoms in enumerate(read_all(path)):
         if len(atoms) == 1:
             continue
         where = f"{path}, frame {index}"
-        if not np.isfinite(atoms.positions).all():
-            raise InputError(f"{where}: a position is NaN or infinite, remove the frame")
-        if np.linalg.matrix_rank(atoms.cell[atoms.pbc]) < atoms.pbc.sum():
-            raise InputError(f"{where}: is periodic along an axis without cell vector, correct its Lattice or pbc")
+        checked_numbers(atoms.numbers, f"{where}: its atomic numbers")
         energy = energy_of(atoms, energy_key, where)
         found.append(clean(atoms, energy, forces_of(atoms, forces_key, where), units, index))
+        check_geometry(found[-1], where)
     if not found:
         raise InputError(f"{path}: holds no frame of more than one atom, give a file with labelled frames")
     return found

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from longhot import files
-from longhot.block import Block, InputError
+from longhot.block import LONGEST_NAME, Block, Count, FilePath, InputError, Seed
 from longhot.datasets import DatasetBlock, Splits
+from longhot.datasets._checks import existing
 from longhot.datasets._isolated import elements, resolve
 from longhot.datasets._xyz import EnergyUnit, ForcesUnit, LengthUnit, Units, cut_short, read_labelled
 from longhot.frames import TEST_SET
@@ -23,12 +24,12 @@ class Config(DatasetBlock):
     """Frames from extended XYZ files."""
 
     source: Literal["extxyz"] = Field("extxyz", description="Names this plugin.")
-    train_pool: Path = Field(description="File that training frames are drawn from.")
-    valid: Path | None = Field(None, description="File of validation frames; else `n_valid` of the pool are taken.")
-    n_valid: PositiveInt | None = Field(None, description="Frames that are taken from the pool for validation.")
-    test_sets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Path] = Field(
-        description="Files of test frames by the name of the set, such as `test`.", min_length=1
-    )
+    train_pool: FilePath = Field(description="File that training frames are drawn from.")
+    valid: FilePath | None = Field(None, description="File of validation frames; else `n_valid` of the pool are taken.")
+    n_valid: Count | None = Field(None, description="Frames that are taken from the pool for validation.")
+    test_sets: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=LONGEST_NAME)], FilePath
+    ] = Field(description="Files of test frames by the name of the set, such as `test`.", min_length=1)
     energy_key: str = Field("energy", description="Key of the total energy.")
     forces_key: str = Field("forces", description="Key of the forces.")
     energy_unit: EnergyUnit = Field(
@@ -38,7 +39,7 @@ class Config(DatasetBlock):
     )
     forces_unit: ForcesUnit = Field("eV/A", description="Unit of the forces in all files.")
     length_unit: LengthUnit = Field("A", description="Unit of the positions and cells in all files.")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="Which frames `n_valid` takes.")
+    seed: Seed = Field(0, description="Which frames `n_valid` takes.")
     level_of_theory: str = Field("not stated", description="What computed the labels, such as `PBE/def2-SVP`.")
     licence: str = Field("not stated", description="Licence of the data.")
 
@@ -53,8 +54,7 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
     """Read and split the files."""
     paths = [config.train_pool, *([config.valid] if config.valid else []), *config.test_sets.values()]
     for path in paths:
-        if not path.is_file():
-            raise InputError(f"{path}: no such file, correct the path in the config")
+        existing(path)
     units = Units(config.energy_unit, config.forces_unit, config.length_unit)
     read = {path: read_labelled(path, config.energy_key, config.forces_key, units) for path in dict.fromkeys(paths)}
     pool = read[config.train_pool]

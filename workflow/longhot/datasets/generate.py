@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from longhot import files, frames, references
-from longhot.block import Block, InputError
+from longhot.block import Block, Count, Distinct, FilePath, InputError, Seed, TemperatureK, TimeStepFs
 from longhot.datasets import DatasetBlock, IsolatedAtoms, Splits
 from longhot.datasets._isolated import elements, resolve
 from longhot.datasets._md import Sampling, sample, statistical_inefficiency
@@ -37,29 +39,29 @@ class Config(DatasetBlock):
     source: Literal["generate"] = Field("generate", description="Names this plugin.")
     reference: str = Field(description="The block of `references` that samples and labels.")
     molecule: str | None = Field(None, description="Name in ASE's g2 set, such as `CH3CH2OH`.")
-    smiles: str | None = Field(None, description="Or a SMILES string.")
-    structure_file: Path | None = Field(None, description="Or a structure file that ASE reads.")
-    temperatures_K: list[PositiveFloat] = Field(
+    smiles: str | None = Field(None, max_length=500, description="Or a SMILES string.")
+    structure_file: FilePath | None = Field(None, description="Or a structure file that ASE reads.")
+    temperatures_K: Annotated[list[TemperatureK], Distinct] = Field(
         [300.0, 500.0], description="Pool, validation and test are sampled in equal parts at each.", min_length=1
     )
-    hot_temperatures_K: list[PositiveFloat] = Field(
+    hot_temperatures_K: Annotated[list[TemperatureK], Distinct] = Field(
         [1000.0], description="The test set `test_hot`, for extrapolation, is sampled in equal parts at each."
     )
-    n_train_pool: PositiveInt = Field(800, description="Frames that training frames are drawn from.")
-    n_valid: PositiveInt = Field(100, description="Frames for validation.")
-    n_test: PositiveInt = Field(300, description="Frames of the test set `test`.")
+    n_train_pool: Count = Field(800, description="Frames that training frames are drawn from.")
+    n_valid: Count = Field(100, description="Frames for validation.")
+    n_test: Count = Field(300, description="Frames of the test set `test`.")
     n_test_hot: Annotated[int, Field(ge=0)] = Field(300, description="Frames of the test set `test_hot`.")
     n_normal_modes: Annotated[int, Field(ge=0)] = Field(
         0, description="So many of the pool's frames are displacements along normal modes in place of MD."
     )
-    normal_mode_temperature_K: PositiveFloat = Field(500.0, description="Temperature of these displacements.")
-    time_step_fs: PositiveFloat = Field(
+    normal_mode_temperature_K: TemperatureK = Field(500.0, description="Temperature of these displacements.")
+    time_step_fs: TimeStepFs = Field(
         1.0, description="Integration step; the integrator's positions are exact for harmonic bonds at any stable step."
     )
     friction_per_ps: PositiveFloat = Field(10.0, description="Friction of the Langevin thermostat.")
     sample_interval_fs: PositiveFloat = Field(40.0, description="Time between frames of a trajectory.")
     equilibration_fs: PositiveFloat = Field(1000.0, description="Time at the start that is thrown away.")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of all random numbers.")
+    seed: Seed = Field(0, description="Seed of all random numbers.")
     isolated_atoms: IsolatedAtoms = Field(
         IsolatedAtoms(origin="reference"), description="Where the energies of isolated atoms come from."
     )
@@ -203,8 +205,24 @@ def _all_sampled(
 ) -> Iterator[tuple[list[Atoms], int]]:
     """Each trajectory's frames and restarts, in order; the trajectories run in parallel processes, one thread each."""
     # Forked, since a spawned process would run the script of the Snakemake job again.
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        yield from pool.map(partial(_sampled, start=start, reference=reference, workdir=workdir), tasks)
+    with ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=_die_of_sigterm) as pool:
+        try:
+            yield from pool.map(partial(_sampled, start=start, reference=reference, workdir=workdir), tasks)
+        except BrokenProcessPool:
+            raise InputError(
+                "a process that samples was killed: the memory did not suffice, the reference crashed, or one of its "
+                "calculations took longer than study.reference_time_limit_s; run again, whole trajectories are kept"
+            ) from None
+        except BaseException:
+            # Left to itself the pool would sample to the end what it has begun.
+            for process in active_children():
+                process.terminate()
+            raise
+
+
+def _die_of_sigterm() -> None:
+    """Take over no handler of the process that forked: its exception would be an answer, and the next task follow."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _sampled(task: Trajectory, start: Atoms, reference: Block, workdir: Path) -> tuple[list[Atoms], int]:

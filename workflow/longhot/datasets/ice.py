@@ -16,10 +16,10 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
 from longhot import references
-from longhot.block import Block, InputError
+from longhot.block import Block, Count, Distinct, InputError, Seed, TemperatureK, TimeStepFs
 from longhot.datasets import DatasetBlock, IsolatedAtoms, Splits
 from longhot.datasets._ice import ice_ih_sites, ice_ih_water
 from longhot.datasets._isolated import elements, resolve
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Strain = Annotated[float, Field(gt=-0.2, lt=0.2)]
-Repeats = Annotated[list[PositiveInt], Field(min_length=3, max_length=3)]
+Repeats = Annotated[list[Annotated[int, Field(gt=0, le=20)]], Field(min_length=3, max_length=3)]
 SETS = ("train_pool", "valid", "test")
 WATER_AMU = 18.01528
 
@@ -47,22 +47,28 @@ class Config(DatasetBlock):
         "site", description="`site`: one site O a molecule, as mW water has; `H2O`: proton-disordered ice."
     )
     repeats: Repeats = Field([2, 2, 2], description="Cells of 8 molecules along c, a and sqrt(3) a of the ice.")
-    neighbour_distance_A: PositiveFloat = Field(2.75, description="Distance of neighbouring molecules at no strain.")
-    volume_strains: list[Strain] = Field(
+    neighbour_distance_A: Annotated[float, Field(ge=1, le=10)] = Field(
+        2.75, description="Distance of neighbouring molecules at no strain."
+    )
+    volume_strains: Annotated[list[Strain], Distinct] = Field(
         [-0.04, 0.0, 0.04], min_length=1, description="Relative changes of the volume, each its own trajectories."
     )
-    solid_temperatures_K: list[PositiveFloat] = Field([200, 280], min_length=1, description="Of the ice.")
-    liquid_temperatures_K: list[PositiveFloat] = Field([260, 320], min_length=1, description="Of the water.")
-    melt_temperature_K: PositiveFloat = Field(700.0, description="At which the ice of each trajectory of water melts.")
+    solid_temperatures_K: Annotated[list[TemperatureK], Distinct] = Field(
+        [200, 280], min_length=1, description="Of the ice."
+    )
+    liquid_temperatures_K: Annotated[list[TemperatureK], Distinct] = Field(
+        [260, 320], min_length=1, description="Of the water."
+    )
+    melt_temperature_K: TemperatureK = Field(700.0, description="At which the ice of each trajectory of water melts.")
     melt_fs: PositiveFloat = Field(5000.0, description="How long it is held there.")
-    n_train_pool: PositiveInt = Field(200, description="Frames that training sets are drawn from.")
-    n_valid: PositiveInt = Field(20, description="Validation frames.")
-    n_test: PositiveInt = Field(80, description="Test frames.")
-    time_step_fs: PositiveFloat = Field(10.0, description="Integration step; molecules with hydrogen need 0.5.")
+    n_train_pool: Count = Field(200, description="Frames that training sets are drawn from.")
+    n_valid: Count = Field(20, description="Validation frames.")
+    n_test: Count = Field(80, description="Test frames.")
+    time_step_fs: TimeStepFs = Field(10.0, description="Integration step; molecules with hydrogen need 0.5.")
     friction_per_ps: PositiveFloat = Field(2.0, description="Friction of the Langevin thermostat.")
     sample_interval_fs: PositiveFloat = Field(500.0, description="Time between frames of a trajectory.")
     equilibration_fs: PositiveFloat = Field(3000.0, description="Time at the start that is thrown away.")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of all random numbers.")
+    seed: Seed = Field(0, description="Seed of all random numbers.")
     isolated_atoms: IsolatedAtoms = Field(
         IsolatedAtoms(origin="reference"), description="Where the energies of isolated atoms come from."
     )

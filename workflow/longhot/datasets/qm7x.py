@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from longhot import files
-from longhot.block import Block, InputError
+from longhot.block import Block, Count, Distinct, InputError, Seed
 from longhot.datasets import DatasetBlock, IsolatedAtoms, Splits
+from longhot.datasets._checks import checked_array, checked_numbers, reason
 from longhot.datasets._fetch import SourceFile, local, unpacked_xz
 from longhot.datasets._isolated import elements, resolve
-from longhot.datasets._xyz import checked_forces
 from longhot.frames import TEST_SET, labelled
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 NUMBERS, POSITIONS, ENERGY, FORCES = "atNUM", "atXYZ", "ePBE0+MBD", "totFOR"
+LARGEST_SIZE = 30_000
+"""Values of one property of a molecule; those of QM7-X have up to 23 atoms."""
 ATOMIC_ENERGIES_EV = {
     "H": -13.641404161,
     "C": -1027.592489146,
@@ -39,14 +41,14 @@ class Config(DatasetBlock):
     """A subset of QM7-X by molecule and by configuration."""
 
     source: Literal["qm7x"] = Field("qm7x", description="Names this plugin.")
-    files: list[SourceFile] = Field(
+    files: Annotated[list[SourceFile], Distinct] = Field(
         description="The published files, such as 1000.hdf5 or 1000.xz: each a `path`, or a `url` and its `sha256`.",
         min_length=1,
     )
-    n_molecules: PositiveInt | None = Field(
+    n_molecules: Count | None = Field(
         None, description="Molecules that are drawn for pool, validation and test; absent: all."
     )
-    max_configurations_per_molecule: PositiveInt | None = Field(
+    max_configurations_per_molecule: Count | None = Field(
         None, description="Configurations that are drawn of each molecule; absent: all."
     )
     split: Literal["molecule", "configuration"] = Field(
@@ -56,12 +58,12 @@ class Config(DatasetBlock):
     )
     valid_fraction: PositiveFloat = Field(0.1, description="Share of the molecules (or configurations) for validation.")
     test_fraction: PositiveFloat = Field(0.2, description="Share of the molecules (or configurations) for the test.")
-    molecule_test_sets: list[Annotated[str, Field(pattern=r"^\d+$")]] = Field(
+    molecule_test_sets: Annotated[list[Annotated[str, Field(pattern=r"^\d{1,9}$")]], Distinct] = Field(
         [],
         description="Molecules, by their number in the files, that are only tested on, each as a further test set "
         "`molecule-<number>`: MD, which needs starts of one molecule, can name it as its `start_set`.",
     )
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="Which molecules and configurations are drawn.")
+    seed: Seed = Field(0, description="Which molecules and configurations are drawn.")
     isolated_atoms: IsolatedAtoms = Field(
         IsolatedAtoms(origin="published"), description="Where the energies of isolated atoms come from."
     )
@@ -135,10 +137,15 @@ def _draw(paths: list[Path], config: Config, generator: np.random.Generator) -> 
             try:
                 opened.append(h5py.File(path, "r"))
             except OSError as error:
-                raise InputError(f"{path}: truncated or no valid HDF5 file ({error}), get it again") from None
-        groups = {
-            molecule: (path, file[molecule]) for path, file in zip(paths, opened, strict=True) for molecule in file
-        }
+                raise InputError(f"{path}: truncated or no valid HDF5 file ({reason(error)}), get it again") from None
+        try:
+            groups = {
+                molecule: (path, _held(file, molecule))
+                for path, file in zip(paths, opened, strict=True)
+                for molecule in file
+            }
+        except Exception as error:  # the library lets through whatever a malformed file causes
+            raise InputError(f"{path}: cannot be read ({reason(error)}), give a file of QM7-X as published") from None
         alone = config.molecule_test_sets
         missing = [name for name in alone if name not in groups]
         if missing:
@@ -157,10 +164,16 @@ def _draw(paths: list[Path], config: Config, generator: np.random.Generator) -> 
 def _configurations(
     molecule: str, path: Path, group: Any, config: Config, generator: np.random.Generator
 ) -> list[Atoms]:
-    names = sorted(group)
+    try:
+        names = sorted(group)
+        held = {name: _held(group, name) for name in names}
+    except Exception as error:  # the library lets through whatever a malformed file causes
+        raise InputError(
+            f"{path}, {molecule}: cannot be read ({reason(error)}), give a file of QM7-X as published"
+        ) from None
     limit = config.max_configurations_per_molecule or len(names)
     chosen = sorted(generator.permutation(len(names))[:limit].tolist())
-    return [_frame(group[names[index]], names[index], molecule, path) for index in chosen]
+    return [_frame(held[names[index]], names[index], molecule, path) for index in chosen]
 
 
 def _frame(group: Any, name: str, molecule: str, path: Path) -> Atoms:
@@ -168,14 +181,39 @@ def _frame(group: Any, name: str, molecule: str, path: Path) -> Atoms:
 
     where = f"{path}, {molecule}/{name}"
     try:
-        raw = {key: np.array(group[key]) for key in (NUMBERS, POSITIONS, ENERGY, FORCES)}
-    except (KeyError, OSError, TypeError) as error:
-        raise InputError(f"{where}: cannot be read ({error}), give a file of QM7-X as published") from None
-    forces = checked_forces(raw[FORCES], len(raw[NUMBERS]), f"{where}: {FORCES}")
-    energy_eV = float(raw[ENERGY].ravel()[0])
-    if not (np.isfinite(energy_eV) and np.isfinite(raw[POSITIONS]).all()):
-        raise InputError(f"{where}: NaN or infinity in {ENERGY} or {POSITIONS}, leave this configuration out")
-    atoms = Atoms(
-        numbers=raw[NUMBERS].astype(int), positions=raw[POSITIONS], info={"molecule": molecule, "configuration": name}
-    )
+        raw = {key: _read(group, key) for key in (NUMBERS, POSITIONS, ENERGY, FORCES)}
+    except Exception as error:  # the library lets through whatever a malformed file causes
+        raise InputError(f"{where}: cannot be read ({reason(error)}), give a file of QM7-X as published") from None
+    numbers = checked_numbers(raw[NUMBERS], f"{where}: {NUMBERS}")
+    shape = (len(numbers), 3)
+    positions_A, forces = (checked_array(raw[key], shape, f"{where}: {key}") for key in (POSITIONS, FORCES))
+    energy_eV = float(checked_array(raw[ENERGY].ravel(), (1,), f"{where}: {ENERGY}")[0])
+    atoms = Atoms(numbers=numbers, positions=positions_A, info={"molecule": molecule, "configuration": name})
     return labelled(atoms, energy_eV, forces)
+
+
+def _read(group: Any, name: str) -> np.ndarray:
+    """A dataset of a group; neither one that is larger than any molecule, nor what the file only points at.
+
+    Raises:
+        ValueError: it is one of these.
+    """
+    held = _held(group, name)
+    if held.external or held.is_virtual:
+        raise ValueError(f"{name} points at another file")
+    if held.size > LARGEST_SIZE:
+        raise ValueError(f"{name} has {held.size} values")
+    return np.array(held)
+
+
+def _held(group: Any, name: str) -> Any:
+    """What a group holds itself under a name: a link may lead to any file of this machine.
+
+    Raises:
+        ValueError: a link.
+    """
+    import h5py
+
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is missing or only a link")
+    return group[name]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import tarfile
-import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-from zipfile import BadZipFile
+from typing import TYPE_CHECKING, Literal
+from zipfile import ZipFile
 
 import numpy as np
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from longhot import files
-from longhot.block import Block, InputError
+from longhot.block import Block, Count, InputError, Seed
 from longhot.datasets import DatasetBlock, Splits
-from longhot.datasets._fetch import SourceFile, local, member
+from longhot.datasets._checks import checked_numbers, reason
+from longhot.datasets._fetch import SourceFile, is_archive, largest_unpacked, local, member
 from longhot.datasets._isolated import elements, resolve
 from longhot.frames import TEST_SET, labelled
 
@@ -30,21 +29,28 @@ class Config(DatasetBlock, SourceFile):
 
     source: Literal["rmd17"] = Field("rmd17", description="Names this plugin.")
     molecule: str | None = Field(
-        None, description="Which molecule to take, such as `aspirin`, where the file is the whole rmd17.tar.bz2."
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        description="Which molecule to take, such as `aspirin`, where the file is the whole rmd17.tar.bz2.",
     )
-    n_train_pool: PositiveInt = Field(1000, description="Frames that training frames are drawn from.")
-    n_valid: PositiveInt = Field(100, description="Frames for validation.")
-    n_test: PositiveInt = Field(1000, description="Frames for the test.")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="Which frames are drawn.")
+    n_train_pool: Count = Field(1000, description="Frames that training frames are drawn from.")
+    n_valid: Count = Field(100, description="Frames for validation.")
+    n_test: Count = Field(1000, description="Frames for the test.")
+    seed: Seed = Field(0, description="Which frames are drawn.")
 
 
 def read_npz(path: Path) -> Arrays:
     """The arrays of an archive: z (n_atoms,), coords and forces (n, n_atoms, 3), energies (n,).
 
     Raises:
-        InputError: no npz, a truncated one, a missing key, or shapes that do not fit together.
+        InputError: no npz, a truncated one, one that unpacks to far more than it holds, a missing key, no numbers,
+            or shapes that do not fit together.
     """
     try:
+        with ZipFile(path) as archive:
+            n_bytes = sum(one.file_size for one in archive.infolist())
+        if n_bytes > largest_unpacked(path):
+            raise InputError(f"{path}: would unpack to {n_bytes} bytes, no real data do, give another file")
         with np.load(path, allow_pickle=False) as archive:
             missing = [key for key in KEYS if key not in archive]
             if missing:
@@ -52,9 +58,15 @@ def read_npz(path: Path) -> Arrays:
             arrays = {key: archive[key] for key in KEYS}
     except InputError:
         raise
-    except (BadZipFile, zlib.error, ValueError, EOFError, OSError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: truncated or no valid npz archive ({error}), get it again") from None
+    except Exception as error:  # the reader lets through whatever a malformed file causes
+        raise InputError(f"{path}: truncated or no valid npz archive ({reason(error)}), get it again") from None
+    arrays["nuclear_charges"] = checked_numbers(arrays["nuclear_charges"], f"{path}: nuclear_charges")
+    for key in KEYS:
+        if arrays[key].dtype.kind not in "fiu" or arrays[key].ndim == 0:
+            raise InputError(f"{path}: {key} holds something that is no list of numbers, use a sound archive")
     n_frames, n_atoms = len(arrays["coords"]), len(arrays["nuclear_charges"])
+    if n_atoms < 2:
+        raise InputError(f"{path}: its molecule has a single atom, which has no forces to learn: give a larger one")
     expected = {"coords": (n_frames, n_atoms, 3), "forces": (n_frames, n_atoms, 3), "energies": (n_frames,)}
     arrays["energies"] = arrays["energies"].reshape(-1)
     for key, shape in expected.items():
@@ -90,7 +102,7 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
     """Draw disjoint frames for pool, validation and test."""
     path = local(SourceFile(path=config.path, url=config.url, sha256=config.sha256))
     source = {"path": str(config.path or config.url), "sha256": files.sha256(path)}
-    if tarfile.is_tarfile(path):
+    if is_archive(path):
         if config.molecule is None:
             raise InputError(f"{path}: an archive of several molecules, name one by the key `molecule`")
         path = member(path, f"rmd17_{config.molecule}.npz", workdir)

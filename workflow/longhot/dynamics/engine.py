@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import logging
 import shutil
@@ -20,7 +21,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from longhot.dynamics.barostat import ADAPTING_SHARE, MOVE_STEPS, MOVES_IN_BLOCK
 from longhot.dynamics.detectors import CENSORED, MAX_NAMED, Detectors, Failure, Outcome, name_atom, nonfinite
 from longhot.dynamics.places import Places
 from longhot.dynamics.trajectory import FrameLog, Snapshots, record_type, write_failures, write_h5
-from longhot.files import atomic_path
+from longhot.files import sound_checkpoints, sync, write_checkpoint
 from longhot.frames import TEST_SET
 from longhot.langevin import BLOCK_STEPS, Integrator, Stream, draw_noise, draw_velocities, draw_volume_noise
 
@@ -110,20 +111,28 @@ def simulate(
         identity: digest of what ``potential`` was made from; a checkpoint of another is not continued.
 
     Raises:
-        InputError: the starts differ in their atoms, or have no cell whose volume could change.
+        InputError: the starts differ in their atoms, or have no cell whose volume could change, or another process
+            runs the same.
+        SystemExit: SIGTERM came; a later run goes on from there.
     """
     if not all(np.array_equal(start.numbers, starts[0].numbers) for start in starts):
         raise InputError("robustness.start_set: its frames differ in their atoms, which one batch cannot hold")
     if protocol.ensemble == "npt" and not all(start.pbc.all() for start in starts):
         raise InputError("robustness.protocol.ensemble: npt needs frames that are periodic in all directions, use nvt")
-    with sigterm() as stop, np.errstate(over="ignore", invalid="ignore"):
-        run = _Run(potential, starts, protocol, seed, Path(directory), identity)
+    work = Path(directory) / WORK_FOLDER
+    work.mkdir(parents=True, exist_ok=True)
+    with (
+        closing(FrameLog(work / "frames.bin", record_type(len(starts[0])))) as log,
+        sigterm() as stop,
+        np.errstate(over="ignore", invalid="ignore"),
+    ):
+        run = _Run(potential, starts, protocol, seed, log, identity)
         try:
             run.advance(stop)
         except BaseException:
             run.save_checkpoint()
             raise
-    run.finish({**(ids or {}), "seed": seed})
+        run.finish(Path(directory), {**(ids or {}), "seed": seed})
 
 
 @contextmanager
@@ -173,10 +182,10 @@ class _Run:
         starts: Sequence[Atoms],
         protocol: Protocol,
         seed: int,
-        directory: Path,
+        log: FrameLog,
         identity: str,
     ) -> None:
-        self.potential, self.protocol, self.seed, self.directory = potential, protocol, seed, directory
+        self.potential, self.protocol, self.seed, self.log = potential, protocol, seed, log
         self.atoms = starts[0]
         self.masses_amu, self.symbols = self.atoms.get_masses(), self.atoms.get_chemical_symbols()
         self.periodic = bool(self.atoms.pbc.any())
@@ -196,12 +205,12 @@ class _Run:
         self.pending: list[np.ndarray] = []
 
         self.digest = _digest(identity, starts, protocol, seed)
-        self.work = directory / WORK_FOLDER
-        self.work.mkdir(parents=True, exist_ok=True)
+        self.work = log.path.parent
         self.record = record_type(len(self.atoms))
         self.snapshot: dict[str, np.ndarray] = {}
+        self.saved = self.snapshot
         self.wall_before_s, self.clock = 0.0, time.perf_counter()
-        self.log = FrameLog(self.work / "frames.bin", self.record, self._load_checkpoint())
+        self._load_checkpoint()
         self._build_batch()
 
     # The loop
@@ -505,6 +514,7 @@ class _Run:
             "next_replica": self.next_replica,
             "n_places": len(self.places),
             "n_records": self.log.n_records,
+            "frames_sha256": self.log.digest(),
             "wall_s": self._wall_s(),
             "ended": self.ended,
         }
@@ -521,40 +531,50 @@ class _Run:
 
     def save_checkpoint(self) -> None:
         """Write the state at the end of the last block, with its frames on disk before it."""
-        if not self.snapshot:
+        # Twice the same state would leave no older one to fall back on.
+        if self.snapshot is self.saved:
             return
         self.log.sync()
-        with atomic_path(self.work / "checkpoint.npz") as temporary:
-            np.savez(temporary, allow_pickle=False, **self.snapshot)
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **self.snapshot)
+        write_checkpoint(self._checkpoint(), content.getvalue())
+        self.saved = self.snapshot
 
-    def _load_checkpoint(self) -> int:
-        """Take up the state of a checkpoint of this very run; the number of frames it knows, 0 without one."""
-        path, frames = self.work / "checkpoint.npz", self.work / "frames.bin"
-        if not path.exists() or not frames.exists():
-            return 0
-        with np.load(path) as stored:
-            scalars = json.loads(str(stored["scalars"]))
-            if scalars["digest"] != self.digest or frames.stat().st_size < scalars["n_records"] * self.record.itemsize:
-                logger.info("the checkpoint in %s is of another run, starting anew", self.work)
-                return 0
-            self.snapshot = dict(stored)
+    def _checkpoint(self) -> Path:
+        return self.work / "checkpoint.npz"
+
+    def _load_checkpoint(self) -> None:
+        """Take up the state of the newest sound checkpoint of this very run; without one, begin."""
+        for content in sound_checkpoints(self._checkpoint()):
+            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+                snapshot = dict(stored)
+            scalars = json.loads(str(snapshot["scalars"]))
+            if scalars["digest"] != self.digest:
+                logger.info("a checkpoint in %s is of another run, which is not continued", self.work)
+            elif not self.log.keep(scalars["n_records"], scalars["frames_sha256"]):
+                logger.warning("%s is damaged: its frames are not those that a checkpoint knows", self.log.path)
+            else:
+                self._take_up(snapshot, scalars)
+                return
+        self.log.clear()
+
+    def _take_up(self, snapshot: dict[str, np.ndarray], scalars: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.snapshot = self.saved = snapshot
         self.places = Places.empty(scalars["n_places"], len(self.atoms))
         for name, values in self.places.arrays():
-            values[...] = self.snapshot[f"places_{name}"]
-        self.n_frames[...] = self.snapshot["n_frames"]
+            values[...] = snapshot[f"places_{name}"]
+        self.n_frames[...] = snapshot["n_frames"]
         self.step, self.next_replica, self.wall_before_s = (scalars[key] for key in ("step", "next_replica", "wall_s"))
         self.ended = {int(replica): row for replica, row in scalars["ended"].items()}
         self.failed_frames = {
-            replica: Snapshots(
-                **{name: self.snapshot[f"failed_{replica}_{name}"] for name in Snapshots.__annotations__}
-            )
+            replica: Snapshots(**{name: snapshot[f"failed_{replica}_{name}"] for name in Snapshots.__annotations__})
             for replica, row in self.ended.items()
             if row["outcome"] not in CENSORED
         }
         logger.info("continuing: %d of %d replicas have ended", len(self.ended), len(self.replicas))
-        return int(scalars["n_records"])
 
-    def finish(self, ids: Mapping[str, Any]) -> None:
+    def finish(self, directory: Path, ids: Mapping[str, Any]) -> None:
         """Write the outputs, whole, and remove what only a restart needs."""
         order = sorted(self.ended, key=lambda index: (self.replicas[index].temperature_K, self.replicas[index].number))
         rows = {
@@ -570,7 +590,6 @@ class _Run:
         self.log.sync()
         names = [(one.temperature_K, one.number) for one in self.replicas]
         write_h5(self.work / "frames.h5", self.log, self.atoms, names, self.n_frames, self.failed_frames)
-        self.log.close()
         failures = [(rows[index], self.failed_frames[index]) for index in order if index in self.failed_frames]
         write_failures(self.work / "failures.extxyz", self.atoms, failures)
         with (self.work / "outcomes.csv").open("w", newline="", encoding="utf-8") as handle:
@@ -578,7 +597,9 @@ class _Run:
             writer.writeheader()
             writer.writerows(rows.values())
         for name in OUTPUTS:
-            (self.work / name).replace(self.directory / name)
+            sync(self.work / name)
+        for name in OUTPUTS:
+            (self.work / name).replace(directory / name)
         shutil.rmtree(self.work)
         total_ns = sum(row["simulated_ps"] for row in self.ended.values()) / 1000
         logger.info(

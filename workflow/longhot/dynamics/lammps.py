@@ -23,6 +23,7 @@ from longhot.block import InputError
 from longhot.dynamics.detectors import temperature_limit_K
 from longhot.dynamics.pinned import order_parameter
 from longhot.dynamics.samples import OXYGEN, Samples, Settings, claim, joined, load
+from longhot.files import sha256, write_text
 from longhot.references import lammps as reference_method
 
 if TYPE_CHECKING:
@@ -68,14 +69,26 @@ def run(atoms: Atoms, config: reference_method.Config, settings: Settings, out: 
     while steps_left > 0 and not (parts and parts[-1].failure):
         n_steps = min(segment_steps, steps_left)
         path = work / f"{len(parts):05d}.npz"
-        if not path.exists():
+        if not _is_sound(path):
             _segment(library, atoms, config, settings, n_steps, sum(len(part.time_ps) for part in parts), path)
+            write_text(path.with_suffix(".sha256"), _digests(path))
         parts.append(load(path))
         steps_left -= n_steps
         _log(parts[-1], settings, steps_left, time.perf_counter() - started)
     library.close()
     joined(parts).save(out)
     shutil.rmtree(work)
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a segment is there, its samples and the state that it left as they were written."""
+    digests = path.with_suffix(".sha256")
+    return path.exists() and digests.exists() and digests.read_text(encoding="utf-8") == _digests(path)
+
+
+def _digests(path: Path) -> str:
+    """SHA-256 of the files of a segment; one in which LAMMPS gave up left no state."""
+    return " ".join(sha256(one) for one in (path, path.with_suffix(".restart")) if one.exists())
 
 
 def _segment(

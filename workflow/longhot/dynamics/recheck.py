@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,8 +42,41 @@ COLUMNS = (
     "message",
 )
 _MEV = 1000.0
+NUMBER = np.float32
+"""Of stored forces: their seventh digit is beyond any model."""
 MAX_CANDIDATES = 200
 """Stored frames of a replica on which the committee's spread is looked at: it costs a prediction by each member."""
+
+
+@dataclass(frozen=True)
+class RecheckedFrames:
+    """The frames of a recheck in the order of the rows of its table, and what was computed for them."""
+
+    numbers: np.ndarray
+    """Atomic numbers, shape (n_atoms,)."""
+    pbc: np.ndarray
+    """Shape (3,)."""
+    positions_A: np.ndarray
+    """Shape (n_frames, n_atoms, 3)."""
+    cell_A: np.ndarray
+    """Cell vectors as rows, shape (n_frames, 3, 3)."""
+    model_forces_eV_per_A: np.ndarray
+    """Shape (n_frames, n_atoms, 3); NaN where the model has none."""
+    reference_forces_eV_per_A: np.ndarray
+    """The same of the reference method."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> RecheckedFrames:
+        """Read what ``save`` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            return cls(**stored)
+
+    def save(self, path: str | Path) -> None:
+        """Write an npz file, atomically."""
+        with atomic_path(path) as temporary:
+            np.savez_compressed(
+                temporary, allow_pickle=False, **{one.name: getattr(self, one.name) for one in fields(self)}
+            )
 
 
 def choose_frames(
@@ -128,6 +162,8 @@ def recheck(
 ) -> None:
     """Write one row for each rechecked frame of all replicas, with the columns of ``COLUMNS``.
 
+    Beside the table, with the ending ``.npz``, go the frames themselves and both sets of forces.
+
     Errors are the model's numbers minus the reference's: the mean absolute difference of the force
     components, and the signed difference of the energies. A frame for which the reference, the model or
     a further member gives no numbers keeps its row, with its status and the numbers that follow left empty.
@@ -155,10 +191,25 @@ def recheck(
     members = [member.predict(frames) if frames else [] for member in (model, *others)]
     for index, (row, truth) in enumerate(zip(rows, truths, strict=True)):
         row.update(reference=reference, **_compare(truth, [labels[index] for labels in members]))
+    _gathered(template, frames, members[0], truths).save(Path(output).with_suffix(".npz"))
     with atomic_path(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, fieldnames=COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _gathered(
+    template: Atoms, frames: Sequence[Atoms], own: Sequence[Label], truths: Sequence[Label]
+) -> RecheckedFrames:
+    each_atom = (len(frames), len(template), 3)
+    return RecheckedFrames(
+        numbers=template.numbers,
+        pbc=template.pbc,
+        positions_A=np.reshape([frame.positions for frame in frames], each_atom),
+        cell_A=np.reshape([frame.cell.array for frame in frames], (len(frames), 3, 3)),
+        model_forces_eV_per_A=np.reshape([one.forces_eV_per_A for one in own], each_atom).astype(NUMBER),
+        reference_forces_eV_per_A=np.reshape([one.forces_eV_per_A for one in truths], each_atom).astype(NUMBER),
+    )
 
 
 def _chosen(

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 
+from longhot.block import InputError
 from longhot.files import atomic_path, read_json, write_json
 
 if TYPE_CHECKING:
@@ -121,10 +123,18 @@ SERIES = ("time_ps", "energy_eV", "temperature_K", "cell_A", "order_parameter")
 
 
 def load(path: str | Path) -> Samples:
-    """Read what ``Samples.save`` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        values = dict(stored)
-    return Samples(**{**values, "failure": str(values["failure"])})
+    """Read what ``Samples.save`` wrote.
+
+    Raises:
+        InputError: the file is cut off, damaged or absent.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            values = dict(stored)
+        return Samples(**{**values, "failure": str(values["failure"])})
+    except (BadZipFile, OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        cause = " ".join(str(error).split())
+        raise InputError(f"{path}: is damaged or no samples of ours ({cause}), remove it and run again") from error
 
 
 def joined(parts: Sequence[Samples]) -> Samples:

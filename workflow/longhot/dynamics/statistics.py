@@ -1,6 +1,8 @@
 """Statistics of survival and of orders: intervals, tests and rank correlations, each from plain arrays.
 
-All intervals are at 95 %. A number that the data cannot give is NaN, and ``reason`` says why.
+All intervals are at 95 %. Those of counts (survival, median, failure rate) are exact ones, which cover the truth in
+95 % of cases or more: outcomes are discrete, and no interval can hit 95 % for all true values. A number that the data
+cannot give is NaN, and ``reason`` says why.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from longhot.uncertainty.clusters import jackknife_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +43,10 @@ DEPENDENT_POINTS = "no p-value: frames of one trajectory are not independent"
 def kaplan_meier(durations_ps: np.ndarray, is_failure: np.ndarray) -> pd.DataFrame:
     """Kaplan-Meier estimate of the share of trajectories that live beyond each time.
 
-    The 95 % interval is Greenwood's on the log-log scale (lifelines). It has no width where all or none
-    live, which would claim too much, so there it is the exact binomial one for those at risk.
+    The 95 % interval is the beta product one (Fay, Brittain and Proschan, Biostatistics 14, 723 (2013); by moments),
+    which holds its level with few trajectories and heavy censoring, where Greenwood's variance on the log-log scale
+    covers the truth in as little as 85 %. Where nothing is cut off early it is the exact binomial one (Clopper and
+    Pearson 1934). A trajectory that was cut off at a time is taken to live then.
 
     Args:
         durations_ps: failure time, or time simulated where there was no failure; shape (n_trajectories,).
@@ -50,18 +56,43 @@ def kaplan_meier(durations_ps: np.ndarray, is_failure: np.ndarray) -> pd.DataFra
         Columns time_ps, survival, ci_low, ci_high; from time 0 on, a row where something ended.
     """
     import pandas as pd
-    from lifelines import KaplanMeierFitter
 
-    fitter = KaplanMeierFitter(alpha=ALPHA).fit(durations_ps, is_failure)
+    times = np.unique([0.0, *durations_ps])
+    at_risk = (durations_ps >= times[:, None]).sum(axis=1)
+    alive = at_risk - ((durations_ps == times[:, None]) & is_failure).sum(axis=1)
     # Rounded, for a product of shares may miss 1/2 or 0 by the last bit.
-    survival = fitter.survival_function_.iloc[:, 0].to_numpy().round(12)
-    low, high = fitter.confidence_interval_survival_function_.to_numpy().T
-    at_risk = fitter.event_table["at_risk"].to_numpy()
-    width = (ALPHA / 2) ** (1 / np.maximum(at_risk, 1))
-    low = np.where(survival == 1, width, np.where(survival == 0, 0.0, low))
-    high = np.where(survival == 1, 1.0, np.where(survival == 0, 1 - width[0], high))
-    times = fitter.survival_function_.index.to_numpy()
+    survival = np.cumprod(alive / at_risk).round(12)
+    low, high = _beta_product(at_risk, alive)
     return pd.DataFrame({"time_ps": times, "survival": survival, "ci_low": low, "ci_high": high})
+
+
+def _beta_product(at_risk: np.ndarray, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bounds of the survival at each time, each of shape (n_times,).
+
+    Where d of Y at risk fail, the share of those that live on is beyond Beta(Y - d + 1, d) of the failures before; the
+    upper bound is of the product of these, the lower one of that and the Beta(Y, 1) of the failure that comes next. A
+    product of betas is taken for the beta of its first two moments, which it is where nothing is cut off.
+
+    Args:
+        at_risk: just before each time, shape (n_times,).
+        alive: those of them that do not fail then, shape (n_times,).
+    """
+    from scipy.stats import beta
+
+    first = np.cumprod((alive + 1) / (at_risk + 1))
+    second = np.cumprod((alive + 1) * (alive + 2) / ((at_risk + 1) * (at_risk + 2)))
+    next_first, next_second = first * alive / (alive + 1), second * alive / (alive + 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        low = beta.ppf(ALPHA / 2, *_of_moments(next_first, next_second))
+        high = beta.ppf(1 - ALPHA / 2, *_of_moments(first, second))
+    # Without a survivor, or a failure so far, there is nothing to multiply.
+    return np.where(alive == 0, 0.0, low), np.where(np.cumsum(at_risk - alive) == 0, 1.0, high)
+
+
+def _of_moments(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters of the beta distributions with these first and second moments."""
+    both = (first - second) / (second - first**2)
+    return first * both, (1 - first) * both
 
 
 def median_survival_ps(curve: pd.DataFrame) -> tuple[float, float, float]:
@@ -86,8 +117,9 @@ def _first_time(curve: pd.DataFrame, column: str) -> float:
 def failure_rate_per_ns(n_failed: int, simulated_ps: float) -> tuple[float, float, float]:
     """Failures per ns of simulated time, with the exact Poisson interval (Garwood 1936).
 
-    With no failure the lower bound is 0 and the upper one -ln(0.025) over the time. The interval takes
-    the rate to be constant in time. With failures but no time simulated the rate is infinite and has no interval.
+    With no failure the lower bound is 0 and the upper one -ln(0.025) over the time. The interval takes the rate to be
+    constant in time: where it falls, as it does where bad starts fail at once, it covers the truth in some 90 % of
+    cases. With failures but no time simulated the rate is infinite and has no interval.
 
     Args:
         n_failed: number of failures.
@@ -209,11 +241,14 @@ class RankAgreement:
 def rank_agreement(x: np.ndarray, y: np.ndarray, clusters: np.ndarray | None = None) -> RankAgreement:
     """Kendall's tau-b between two quantities, with a bootstrap interval and a permutation p-value.
 
-    The interval is the percentile one over draws of the points, or of whole clusters where points within
-    one depend on each other; draws in which one side is all tied have no tau and are left out. There is none
-    where every draw gives the same tau. The p-value (two-sided) is the share of orders of y that agree or
-    disagree as much as the true one: over all orders of few points, over random ones of more. It counts ties
-    as they are. Clustered points have none.
+    The interval of independent points is the percentile one over draws of them; draws in which one side is all
+    tied have no tau and are left out. There is none where every draw gives the same tau. It covers the truth in 95 %
+    of cases or more, in nearly all of them where there are fewer than 8 points. Where points within a cluster depend
+    on each other the bootstrap falls short, so there it is Student's t on arctanh(tau), with the scatter of leaving
+    out each cluster (the jackknife; Long and Cliff, Br. J. Math. Stat. Psychol. 50, 31 (1997)).
+
+    The p-value (two-sided) is the share of orders of y that agree or disagree as much as the true one: over all
+    orders of few points, over random ones of more. It counts ties as they are. Clustered points have none.
 
     Args:
         x: shape (n_points,); infinity is larger than any number.
@@ -228,9 +263,10 @@ def rank_agreement(x: np.ndarray, y: np.ndarray, clusters: np.ndarray | None = N
     tau = float(_tau_b(sums, np.ones((1, sums.shape[1])))[0])
     if np.isnan(tau):
         return RankAgreement(n_points, np.nan, np.nan, np.nan, np.nan, ALL_TIED)
-    low, high, reason = _bootstrap_interval(sums)
     if clusters is not None:
+        low, high, reason = _jackknife_interval(sums, tau)
         return RankAgreement(n_points, tau, low, high, np.nan, "; ".join(filter(None, [reason, DEPENDENT_POINTS])))
+    low, high, reason = _bootstrap_interval(sums)
     return RankAgreement(n_points, tau, low, high, _permutation_p_value(_ranks(x), _ranks(y)), reason)
 
 
@@ -272,16 +308,29 @@ def _tau_b(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _bootstrap_interval(sums: np.ndarray) -> tuple[float, float, str]:
-    """Percentile bootstrap interval of tau over clusters, and why there is none."""
-    n_clusters = sums.shape[1]
-    if n_clusters < FEWEST_POINTS:
-        return np.nan, np.nan, TOO_FEW_CLUSTERS
+    """Percentile bootstrap interval of tau over points, and why there is none."""
+    n_points = sums.shape[1]
     rng = np.random.default_rng(0)
-    weights = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=N_BOOTSTRAP)
+    weights = rng.multinomial(n_points, np.full(n_points, 1 / n_points), size=N_BOOTSTRAP)
     low, high = np.nanquantile(_tau_b(sums, weights), [ALPHA / 2, 1 - ALPHA / 2])
     if high - low < 1e-12:
         return np.nan, np.nan, NO_WIDTH
     return float(low), float(high), ""
+
+
+def _jackknife_interval(sums: np.ndarray, tau: float) -> tuple[float, float, str]:
+    """Interval of tau from its values without each cluster, and why there is none."""
+    from scipy.stats import t
+
+    n_clusters = sums.shape[1]
+    if n_clusters < FEWEST_POINTS:
+        return np.nan, np.nan, TOO_FEW_CLUSTERS
+    without = _tau_b(sums, 1 - np.eye(n_clusters))
+    error = jackknife_error(without[np.isfinite(without)])
+    if error < 1e-12 or abs(tau) == 1:
+        return np.nan, np.nan, NO_WIDTH
+    width = t.ppf(1 - ALPHA / 2, n_clusters - 1) * error / (1 - tau**2)
+    return float(np.tanh(np.arctanh(tau) - width)), float(np.tanh(np.arctanh(tau) + width)), ""
 
 
 def _permutation_p_value(x: np.ndarray, y: np.ndarray) -> float:

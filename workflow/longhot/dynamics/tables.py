@@ -23,6 +23,7 @@ from longhot.dynamics.statistics import (
     rank_agreement,
 )
 from longhot.files import atomic_path
+from longhot.uncertainty.clusters import MOST_SPREAD, mean_interval, spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,9 +70,9 @@ def survival_table(stability: pd.DataFrame) -> pd.DataFrame:
     """Survival of each model, training size and temperature, all seeds and replicas together.
 
     Survival is that at the longest time simulated in the group. ``median_survival_ps`` is empty where
-    more than half live on; ``median_lower_bound_ps`` is then the longest time simulated. All intervals take
-    the trajectories to be independent: a small ``seeds_p_value`` says that those of one fit are more alike
-    than that, so that the intervals are too narrow.
+    more than half live on; ``median_lower_bound_ps`` is then the longest time simulated. All intervals are of these
+    fits, whose trajectories are independent; of another fit to as many frames they say nothing, and a small
+    ``seeds_p_value`` shows that fits differ.
     """
     import pandas as pd
 
@@ -232,8 +233,8 @@ def robustness_table(
 
     The MD error is over the frames spread evenly in time. Those just before a failure and those of the
     highest committee spread stand apart: they were picked for their errors, and would drown the rest. The
-    static error is the mean over the seeds that were simulated. ``reason`` says why a number is missing or
-    special.
+    static error is the mean over the seeds that were simulated. The interval of the MD error is over whole
+    trajectories, of these fits. ``reason`` says why a number is missing or special.
 
     Args:
         stability: all outcomes.
@@ -273,9 +274,14 @@ def _errors(static: float, frames: pd.DataFrame, is_control: bool) -> dict[str, 
         for choice in ("even", "before_failure", "highest_spread")
     )
     md_error = float(even.mean())
+    trajectories = frames.loc[even.index].groupby(["seed", "replica"]).ngroup().to_numpy()
+    low, high = (np.nan, np.nan) if is_control else mean_interval(even.to_numpy(), trajectories)
     return {
         STATIC: static,
         MD: md_error,
+        "md_ci_low_meV_per_A": low,
+        "md_ci_high_meV_per_A": high,
+        "md_trajectory_spread": np.nan if is_control else spread(even.to_numpy(), trajectories),
         "md_force_mae_p95_meV_per_A": float(np.quantile(even, 0.95)) if len(even) else np.nan,
         "error_ratio": md_error / static if static > 0 and not is_control else np.nan,
         "md_force_mae_before_failure_meV_per_A": float(before_failure.mean()),
@@ -303,6 +309,8 @@ def _reason(row: dict[str, Any]) -> str:
         )
     elif np.isnan(row[STATIC]):
         said.append("no static test error for these seeds")
+    if row["md_trajectory_spread"] > MOST_SPREAD:
+        said.append("trajectories differ so much that the interval of the MD error holds in some 88 to 93 %, not 95 %")
     if row["n_rechecked"] == 0:
         said.append("no rechecked frame, the replicas failed at once or the reference did")
     if row["n_reference_failed"]:

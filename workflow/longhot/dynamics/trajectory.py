@@ -1,15 +1,17 @@
 """The files of a simulation: frames while it runs, frames.h5 and failures.extxyz when it is done.
 
-While it runs, frames go to a plain file of fixed-size records, which a kill cannot corrupt: a restart
-cuts it to the length that its checkpoint knows. Both directions stream, so memory does not grow with
-the length of a run. When it is done they become H5MD 1.1 (de Buyl, Colberg and Hoefling, Computer
+While it runs, frames go to a plain file of fixed-size records, which a kill cannot corrupt: a restart cuts it
+to the length that its checkpoint knows, whose SHA-256 it knows too. Both directions stream, so memory does not
+grow with the length of a run. When it is done they become H5MD 1.1 (de Buyl, Colberg and Hoefling, Computer
 Physics Communications 185, 1546, 2014), with one particles group a replica.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from longhot import __version__
+from longhot.block import InputError
+from longhot.files import atomic_path, lock
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 _CHUNK_RECORDS = 4096
+_GROUP_BYTES = 20_000
+"""More than what describes the data of a replica in a frames.h5."""
 _AXES = ("x", "y", "z")
 OFFENDING = "offending"
 """Array of a failure's frames: whether the atom is one of those that ended the trajectory."""
@@ -62,20 +68,50 @@ def record_type(n_atoms: int) -> np.dtype:
 
 
 class FrameLog:
-    """Append-only file of records."""
+    """Append-only file of records, which belongs to one process at a time."""
 
-    def __init__(self, path: Path, record: np.dtype, n_kept: int) -> None:
-        """Open ``path`` and keep its first ``n_kept`` records."""
-        self.path, self._record = path, record
-        self._handle = path.open("r+b" if n_kept else "w+b")
-        self._handle.truncate(n_kept * record.itemsize)
+    def __init__(self, path: Path, record: np.dtype) -> None:
+        """Open ``path``, and make it where it is not; ``keep`` or ``clear`` comes next.
+
+        Raises:
+            InputError: another process has it open.
+        """
+        self.path, self.record = path, record
+        self._handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
+        lock(
+            self._handle,
+            f"{path.parent}: another process runs this simulation, wait until it has ended or stop it, and run again",
+        )
+        self.n_records, self._digest = 0, hashlib.sha256()
+
+    def keep(self, n_records: int, digest: str) -> bool:
+        """Cut the file to its first ``n_records``; False, and nothing is cut, where their SHA-256 is not ``digest``."""
+        self._handle.seek(0)
+        found, left = hashlib.sha256(), n_records * self.record.itemsize
+        while left and (part := self._handle.read(min(left, 2**20))):
+            found.update(part)
+            left -= len(part)
+        if left or found.hexdigest() != digest:
+            return False
+        self._handle.truncate(n_records * self.record.itemsize)
         self._handle.seek(0, os.SEEK_END)
-        self.n_records = n_kept
+        self.n_records, self._digest = n_records, found
+        return True
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.keep(0, hashlib.sha256().hexdigest())
+
+    def digest(self) -> str:
+        """SHA-256 of all records, in hexadecimal."""
+        return self._digest.hexdigest()
 
     def append(self, records: Sequence[np.ndarray]) -> None:
         """Write arrays of records at the end."""
         for part in records:
-            self._handle.write(part.tobytes())
+            written = part.tobytes()
+            self._handle.write(written)
+            self._digest.update(written)
             self.n_records += len(part)
 
     def sync(self) -> None:
@@ -92,13 +128,27 @@ class FrameLog:
         with self.path.open("rb") as raw:
             done = 0
             while done < self.n_records:
-                yield (chunk := np.fromfile(raw, self._record, min(_CHUNK_RECORDS, self.n_records - done)))
+                yield (chunk := np.fromfile(raw, self.record, min(_CHUNK_RECORDS, self.n_records - done)))
                 done += len(chunk)
 
 
 def group_name(temperature_K: float, replica: int) -> str:
     """Name of one replica's group in frames.h5."""
     return f"T{temperature_K:g}_replica{replica:04d}"
+
+
+def reserve(path: Path, n_bytes: int) -> None:
+    """Make sure that there is room for a file: on a full disk HDF5 loses data without an error, and may crash.
+
+    Raises:
+        OSError: there is none.
+    """
+    with path.open("wb") as handle:
+        os.posix_fallocate(handle.fileno(), 0, n_bytes)
+
+
+def _n_bytes(frames: Snapshots) -> int:
+    return sum(values.nbytes for values in vars(frames).values())
 
 
 def write_h5(
@@ -123,10 +173,15 @@ def write_h5(
         replicas: temperature in K and number of each replica of the log.
         n_frames: number of frames of each replica, shape (n_replicas,).
         before_failure: by index in ``replicas``, of those that failed.
+
+    Raises:
+        OSError: there is no room for it.
     """
     import h5py
 
     names = [group_name(*replica) for replica in replicas]
+    n_bytes = log.n_records * log.record.itemsize + sum(_n_bytes(one) for one in before_failure.values())
+    reserve(path, n_bytes + _GROUP_BYTES * (1 + len(names)))
     with h5py.File(path, "w") as h5:
         _write_header(h5)
         for name, count in zip(names, n_frames, strict=True):
@@ -188,6 +243,25 @@ def _fill(h5: Any, name: str, rows: np.ndarray, where: slice) -> None:
         particles["box/edges/value"][where] = rows["cell_A"]
 
 
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    """A frames.h5 to read.
+
+    Raises:
+        InputError: it is cut off, damaged or no such file.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as h5:
+            yield h5
+    except (OSError, KeyError, RuntimeError) as error:
+        cause = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: is damaged or no trajectory of ours ({cause}), remove it and run again to have it made anew"
+        ) from error
+
+
 def read_replica(path: str | Path, temperature_K: float, replica: int) -> tuple[Snapshots, Snapshots | None]:
     """Frames of one replica, and those of the checks before its failure where it failed.
 
@@ -195,11 +269,12 @@ def read_replica(path: str | Path, temperature_K: float, replica: int) -> tuple[
         path: of a frames.h5.
         temperature_K: of its thermostat.
         replica: its number at this temperature.
-    """
-    import h5py
 
+    Raises:
+        InputError: the file is cut off or damaged, or lacks the replica.
+    """
     name = group_name(temperature_K, replica)
-    with h5py.File(path, "r") as h5:
+    with _opened(path) as h5:
         particles, observables = h5[f"particles/{name}"], h5[f"observables/{name}"]
         n_frames = len(particles["position/step"])
         edges = particles["box"].get("edges/value")
@@ -216,10 +291,12 @@ def read_replica(path: str | Path, temperature_K: float, replica: int) -> tuple[
 
 
 def read_numbers(path: str | Path) -> np.ndarray:
-    """Atomic numbers of the atoms of a frames.h5, shape (n_atoms,)."""
-    import h5py
+    """Atomic numbers of the atoms of a frames.h5, shape (n_atoms,).
 
-    with h5py.File(path, "r") as h5:
+    Raises:
+        InputError: the file is cut off or damaged.
+    """
+    with _opened(path) as h5:
         return next(iter(h5["particles"].values()))["species"][:]
 
 
@@ -236,7 +313,7 @@ def export_extxyz(path: str | Path, template: Atoms, temperature_K: float, repli
     import ase.io
 
     frames, _ = read_replica(path, temperature_K, replica)
-    with output.open("w", encoding="utf-8") as handle:
+    with atomic_path(output) as temporary, temporary.open("w", encoding="utf-8") as handle:
         for index in range(len(frames)):
             ase.io.write(handle, _atoms(template, frames, index), format="extxyz")
 

@@ -14,8 +14,9 @@ from longhot.files import atomic_path, read_json
 if TYPE_CHECKING:
     import pandas as pd
 
-N_BOOTSTRAP = 2000
 CONFIDENCE = 0.95
+FEWEST_SEEDS = 3
+"""Student's factor is 4.3 for the slopes of three seeds and 12.7 for those of two, which then say next to nothing."""
 
 
 def predict(model_directory: Path, test_path: Path, out: Path, device: str) -> None:
@@ -97,29 +98,57 @@ def slope(sizes: np.ndarray, maes: np.ndarray) -> float:
 
 
 def slope_interval(sizes: np.ndarray, maes: np.ndarray, seeds: np.ndarray) -> tuple[float, float, str]:
-    """Percentile bootstrap interval of the slope, and what was resampled.
+    """95 % interval of ``slope``, by Student's t, and what its scatter was taken from.
 
-    Whole curves are resampled by seed, since the subsets of one seed are nested and so not independent. With
-    one seed the points are resampled; draws with fewer than two sizes have no slope and are drawn again. Two
+    From three seeds on each seed's curve gives a slope of its own, and these are independent whatever holds within a
+    seed (the summary measures of Matthews et al., Br. Med. J. 300, 230 (1990)). One or two seeds give too few slopes:
+    there the scatter is that of the points about curves of one slope and a level for each seed. The subsets of a seed
+    are nested, so its points are taken to scatter as running means of independent frames do, with the correlation
+    sqrt(N1 / N2) (generalized least squares, Aitken 1936). That is too careful where every fit scatters by itself: the
+    interval then covers the truth in some 98 % of cases. It knows nothing of seeds that differ in their slopes. Two
     points of one seed lie on their line: they give no interval, and NaN stands for it.
+
+    Args:
+        sizes: N of each point, shape (n_points,).
+        maes: its error, in any unit.
+        seeds: its seed.
     """
-    if len(sizes) < 3:
+    curves = [seeds == seed for seed in np.unique(seeds)]
+    own = np.array([slope(sizes[one], maes[one]) for one in curves if len(np.unique(sizes[one])) > 1])
+    freedom = len(sizes) - len(curves) - 1
+    if len(own) >= FEWEST_SEEDS:
+        freedom = len(own) - 1
+        error, origin = float(own.std(ddof=1)) / np.sqrt(len(own)), f"t over the slopes of {len(own)} seeds"
+    elif freedom > 0:
+        error = _nested_error(np.log10(sizes), np.log10(maes), curves, freedom)
+        origin = f"t over the points of {len(curves)} seed{'s' if len(curves) > 1 else ''}, as nested subsets scatter"
+    else:
         return np.nan, np.nan, "none: two points"
-    rng = np.random.default_rng(0)
-    names = np.unique(seeds)
-    draws: list[float] = []
-    while len(draws) < N_BOOTSTRAP:
-        if len(names) > 1:
-            picked = np.concatenate([np.flatnonzero(seeds == seed) for seed in rng.choice(names, len(names))])
-        else:
-            picked = rng.integers(len(sizes), size=len(sizes))
-        if len(np.unique(sizes[picked])) > 1:
-            draws.append(slope(sizes[picked], maes[picked]))
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    origin = (
-        f"bootstrap over {len(names)} seeds" if len(names) > 1 else f"bootstrap over {len(sizes)} sizes of one seed"
-    )
-    return float(low) + 0.0, float(high) + 0.0, origin
+    from scipy.stats import t
+
+    middle, width = slope(sizes, maes), float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    return middle - width, middle + width, origin
+
+
+def _nested_error(x: np.ndarray, y: np.ndarray, curves: Sequence[np.ndarray], freedom: int) -> float:
+    """Standard error of the slope of y over x = log10 N, whose scatter within a seed has the correlation sqrt(N1/N2).
+
+    Args:
+        x: shape (n_points,).
+        y: shape (n_points,).
+        curves: which points are of each seed, each of shape (n_points,).
+        freedom: points less seeds less one.
+    """
+    correlation = np.zeros((len(x), len(x)))
+    for own in curves:
+        correlation[np.ix_(own, own)] = 10.0 ** (-np.abs(x[own][:, None] - x[own]) / 2)
+    whiten = np.linalg.inv(np.linalg.cholesky(correlation + 1e-9 * np.eye(len(x))))
+    design = whiten @ np.column_stack([*curves, x]).astype(float)
+    fitted = design @ np.linalg.lstsq(design, whiten @ y, rcond=None)[0]
+    variance = float(((whiten @ y - fitted) ** 2).sum()) / freedom
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()  # of each point in the slope
+    # Rounded as the slope is: an error that never changes has a slope without any error.
+    return round(float(np.sqrt(variance * (weights @ correlation @ weights))), 9)
 
 
 def slopes(curves: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import longhot.models
-from longhot.block import Block, plugin
+from longhot.block import Block, InputError, plugin
 from longhot.files import read_json
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class ModelBlock(Block):
 
     knows_its_error: ClassVar[bool] = False
     """Whether one fit gives the uncertainty of its forces, as ``atom_spreads``, without a committee."""
+
+    runs_on_gpu: ClassVar[bool] = False
+    """Whether the device of the study matters to it."""
 
     def variants(self, name: str) -> dict[str, Self]:
         """The models of this block by id; a family with a sweep gives several."""
@@ -78,12 +81,23 @@ def load(directory: str | Path, device: str = "cpu", compile_cache: Path | None 
 
 
 def resolve_device(wanted: str) -> str:
-    """``auto`` becomes ``cuda`` where torch finds a GPU, else ``cpu``."""
-    if wanted != "auto":
+    """``auto`` becomes ``cuda`` where torch finds a GPU, else ``cpu``.
+
+    Raises:
+        InputError: ``cuda`` is asked for where torch finds none.
+    """
+    if wanted == "cpu":
         return wanted
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise InputError(
+            "study.device: cuda, but PyTorch finds no GPU here (see nvidia-smi, and whether the PyTorch that is "
+            "installed is one for CUDA), mend that or set it to auto or cpu"
+        )
+    return "cpu"
 
 
 def peak_memory_MB(device: str) -> float:

@@ -11,9 +11,11 @@ import json
 import logging
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from longhot.models._stand_ins import stand_ins
 
 if TYPE_CHECKING:
     import torch
@@ -29,12 +31,18 @@ ARCHITECTURE = (
 logger = logging.getLogger(__name__)
 
 _prototypes: dict[str, torch.nn.Module] = {}
-"""Eager networks that this process has built, by all that they are built from but their weights."""
+"""Eager networks that this process has built, by all that they are built from but weights and scale."""
+_idle: dict[str, Compiled] = {}
+"""Networks with compiled steps that no fit uses, by the same."""
 
 
 def import_mace() -> Any:
-    """Import mace.modules without the warnings that it gives on every start."""
-    with warnings.catch_warnings():
+    """Import mace.modules, without the warnings that it gives on every start and without what nothing here uses.
+
+    Its training loop alone brings torchmetrics, pandas and matplotlib, and a part of e3nn brings scipy.signal:
+    1.6 s of 4.5 s.
+    """
+    with warnings.catch_warnings(), stand_ins("mace.tools.train", "e3nn.io._spherical_tensor"):
         warnings.simplefilter("ignore")
         import mace.modules
 
@@ -101,31 +109,76 @@ def build_network(
         torch.set_default_dtype(before)
 
 
-def eager_network(
-    config: Config, numbers: list[int], statistics: dict[str, float], weights: dict[str, torch.Tensor]
+def network_with(
+    config: Config,
+    numbers: list[int],
+    statistics: dict[str, float],
+    weights: dict[str, torch.Tensor],
+    traceable: bool = False,
 ) -> torch.nn.Module:
     """A network with given weights: a copy where the process has built its like, for e3nn takes a second to build one.
+
+    One that is traceable is always built: e3nn turns copies into TorchScript.
 
     Args:
         config: hyperparameters.
         numbers: as in ``build_network``.
         statistics: as in ``build_network``.
         weights: of a network of the same hyperparameters, by name.
+        traceable: as in ``build_network``.
 
     Raises:
         RuntimeError: a parameter is missing or of another shape.
     """
     import torch
 
-    architecture = {key: getattr(config, key) for key in ARCHITECTURE}
-    key = json.dumps([architecture, numbers, statistics], sort_keys=True)
-    if key not in _prototypes:
-        # What is drawn for weights that are never used must not move the generator of those that are.
-        with torch.random.fork_rng():
-            _prototypes[key] = build_network(config, numbers, statistics, traceable=False)
-    network = copy.deepcopy(_prototypes[key])
+    key = shape_of(config, numbers, statistics)
+    # What is drawn for weights that are never used must not move the generator of those that are.
+    with torch.random.fork_rng():
+        if traceable:
+            network: Any = build_network(config, numbers, statistics, traceable)
+        else:
+            if key not in _prototypes:
+                _prototypes[key] = build_network(config, numbers, statistics, traceable)
+            network = copy.deepcopy(_prototypes[key])
+    network.scale_shift.scale.fill_(statistics["rms_eV_per_A"])
+    network.scale_shift.shift.fill_(statistics["mean_eV"])
     load_weights(network, weights)
     return network
+
+
+def shape_of(config: Config, numbers: list[int], statistics: dict[str, float], device: str = "cpu") -> str:
+    """All that tells networks apart but weights and scale: the mean number of neighbours is constant in their code."""
+    architecture = {key: getattr(config, key) for key in ARCHITECTURE}
+    return json.dumps([architecture, numbers, statistics["avg_num_neighbors"], device])
+
+
+class Compiled(NamedTuple):
+    """A network and its compiled training step."""
+
+    network: torch.nn.Module
+    step: Callable[[dict[str, torch.Tensor]], Any]
+
+
+def compiled_like(network: torch.nn.Module, shape: str) -> Compiled:
+    """The network and its compiled step; in its place one of its ``shape`` that was given back, with its weights.
+
+    To trace a network takes seconds, even where its kernels are at hand.
+    """
+    import torch
+
+    if shape not in _idle:
+        return Compiled(network, evaluator(network, compiled=True, training=True))
+    found = _idle.pop(shape)
+    with torch.no_grad():
+        torch._foreach_copy_(list(found.network.parameters()), list(network.parameters()))
+    found.network.scale_shift.load_state_dict(network.scale_shift.state_dict())
+    return found
+
+
+def give_back(used: Compiled, shape: str) -> None:
+    """Leave a network and its compiled step to the next fit of this process."""
+    _idle[shape] = used
 
 
 def evaluator(network: torch.nn.Module, compiled: bool, training: bool) -> Callable[[dict[str, torch.Tensor]], Any]:

@@ -14,7 +14,7 @@ from longhot.block import InputError
 from longhot.files import read_json
 from longhot.models._mace_graphs import GraphBuilder, is_static
 from longhot.models._mace_kernels import kernels
-from longhot.models._mace_net import build_network, eager_network, evaluator, load_weights
+from longhot.models._mace_net import build_network, evaluator, load_weights, network_with
 from longhot.models.mace import Config
 from longhot.potential import BatchPotential, BatchResult, Label, halved_sizes
 
@@ -46,12 +46,12 @@ class MacePotential:
         """The network with its weights, frozen."""
         from ase.data import chemical_symbols
 
-        if traceable or with_atomic_energies:
-            e0 = [self.e0_eV[chemical_symbols[number]] for number in self.numbers] if with_atomic_energies else None
+        if with_atomic_energies:
+            e0 = [self.e0_eV[chemical_symbols[number]] for number in self.numbers]
             network = build_network(self.config, self.numbers, self.statistics, traceable, e0)
             load_weights(network, self._weights)
         else:
-            network = eager_network(self.config, self.numbers, self.statistics, self._weights)
+            network = network_with(self.config, self.numbers, self.statistics, self._weights, traceable)
         return network.to(self.device).requires_grad_(False)
 
     @cached_property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from longhot.models import FitTask, ModelBlock
 
@@ -23,14 +23,14 @@ class Config(ModelBlock):
     knows_its_error: ClassVar[bool] = True
 
     family: Literal["gp"] = Field("gp", description="Plugin name.")
-    r_max_A: Annotated[float, Field(gt=1)] = Field(
+    r_max_A: Annotated[float, Field(gt=1, le=30)] = Field(
         4.0, description="Cutoff radius of the basis; a neighbour counts until its Gaussian has left the sphere."
     )
-    n_max: PositiveInt = Field(4, description="Number of radial basis functions of SOAP.")
+    n_max: Annotated[int, Field(gt=0, le=50)] = Field(4, description="Number of radial basis functions of SOAP.")
     l_max: Annotated[int, Field(ge=0, le=20)] = Field(3, description="Highest order of its spherical harmonics.")
     smearing_A: PositiveFloat = Field(0.3, description="Standard deviation of the Gaussian that stands for an atom.")
-    zeta: PositiveInt = Field(4, description="Exponent of the kernel.")
-    n_sparse: PositiveInt = Field(
+    zeta: Annotated[int, Field(gt=0, le=20)] = Field(4, description="Exponent of the kernel.")
+    n_sparse: Annotated[int, Field(gt=0, le=1_000_000)] = Field(
         1000, description="Largest number of inducing environments, of all elements together."
     )
     rattle_A: NonNegativeFloat = Field(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from longhot.block import Block
+from longhot.block import Block, Count
 from longhot.models import FitTask, ModelBlock
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 Ell = Annotated[int, Field(ge=0, le=3)]
 Correlation = Annotated[int, Field(ge=1, le=4)]
+Width = Annotated[int, Field(gt=0, le=4096)]
+Layers = Annotated[int, Field(gt=0, le=10)]
+CutoffA = Annotated[float, Field(ge=0.5, le=30)]
+MOST_VARIANTS = 1000
+"""Models of one sweep."""
 
 
 class Sweep(Block):
@@ -23,9 +29,9 @@ class Sweep(Block):
 
     max_L: list[Ell] | None = Field(None, description="Values of max_L.")
     correlation: list[Correlation] | None = Field(None, description="Values of correlation.")
-    channels: list[PositiveInt] | None = Field(None, description="Values of channels.")
-    layers: list[PositiveInt] | None = Field(None, description="Values of layers.")
-    r_max_A: list[PositiveFloat] | None = Field(None, description="Values of r_max_A.")
+    channels: list[Width] | None = Field(None, description="Values of channels.")
+    layers: list[Layers] | None = Field(None, description="Values of layers.")
+    r_max_A: list[CutoffA] | None = Field(None, description="Values of r_max_A.")
 
 
 ID_PARTS = {"max_L": "L", "correlation": "nu", "channels": "c", "layers": "t", "r_max_A": "r"}
@@ -37,26 +43,28 @@ ALWAYS_IN_ID = ("max_L", "correlation")
 class Config(ModelBlock):
     """A MACE model, or a sweep of them."""
 
+    runs_on_gpu: ClassVar[bool] = True
+
     family: Literal["mace"] = Field(description="Plugin name.")
     max_L: Ell = Field(0, description="Highest order of the equivariant messages.")
     correlation: Correlation = Field(2, description="Correlation order nu; the body order is nu + 1 in each layer.")
-    channels: PositiveInt = Field(16, description="Channels of each irreducible representation.")
-    layers: PositiveInt = Field(2, description="Number of interaction layers.")
+    channels: Width = Field(16, description="Channels of each irreducible representation.")
+    layers: Layers = Field(2, description="Number of interaction layers.")
     max_ell: Annotated[int, Field(ge=1, le=3)] = Field(
         3, description="Highest order of the spherical harmonics on the edges; MACE cannot do with 0."
     )
-    r_max_A: PositiveFloat = Field(5.0, description="Cutoff radius.")
-    n_radial_basis: PositiveInt = Field(8, description="Number of radial basis functions.")
+    r_max_A: CutoffA = Field(5.0, description="Cutoff radius.")
+    n_radial_basis: Annotated[int, Field(gt=0, le=100)] = Field(8, description="Number of radial basis functions.")
     radial_type: Literal["bessel", "gaussian", "chebyshev"] = Field("bessel", description="Radial basis.")
-    cutoff_power: PositiveInt = Field(5, description="Power p of the polynomial cutoff.")
-    radial_mlp: list[PositiveInt] = Field([64, 64, 64], description="Widths of the radial network.")
-    readout_width: PositiveInt = Field(16, description="Width of the last readout.")
+    cutoff_power: Annotated[int, Field(gt=0, le=100)] = Field(5, description="Power p of the polynomial cutoff.")
+    radial_mlp: list[Width] = Field([64, 64, 64], description="Widths of the radial network.")
+    readout_width: Width = Field(16, description="Width of the last readout.")
     dtype: Literal["float32", "float64"] = Field("float32", description="Precision of weights and products.")
     energy_weight: NonNegativeFloat = Field(1.0, description="Weight of the squared energy error per atom, in 1/eV^2.")
     forces_weight: NonNegativeFloat = Field(1000.0, description="Weight of the squared force error, in A^2/eV^2.")
-    gradient_steps: PositiveInt | None = Field(None, description="Length of the fit in steps; or give epochs.")
-    epochs: PositiveInt | None = Field(None, description="Length of the fit in passes over the training set.")
-    batch_size: PositiveInt = Field(5, description="Frames in a step; a smaller training set is one batch.")
+    gradient_steps: Count | None = Field(None, description="Length of the fit in steps; or give epochs.")
+    epochs: Count | None = Field(None, description="Length of the fit in passes over the training set.")
+    batch_size: Count = Field(5, description="Frames in a step; a smaller training set is one batch.")
     optimiser: Literal["adam", "adamw"] = Field("adam", description="Optimiser, with AMSGrad.")
     learning_rate: PositiveFloat = Field(0.01, description="Initial learning rate.")
     schedule: Literal["cosine", "exponential", "constant"] = Field(
@@ -68,7 +76,7 @@ class Config(ModelBlock):
     )
     max_gradient_norm: PositiveFloat = Field(10.0, description="Gradients are clipped to this norm.")
     validations: Annotated[int, Field(ge=5)] = Field(20, description="How often the validation error is taken.")
-    early_stopping_patience: PositiveInt | None = Field(
+    early_stopping_patience: Count | None = Field(
         None, description="Stop after so many validations without a new minimum; absent: never."
     )
     compile: Literal["auto", "always", "never"] = Field(
@@ -82,6 +90,11 @@ class Config(ModelBlock):
     def _consistent(self) -> Self:
         if (self.gradient_steps is None) == (self.epochs is None):
             raise ValueError("give one of gradient_steps and epochs")
+        n_variants = sum(math.prod(map(len, one.model_dump(exclude_none=True).values())) for one in self.sweep)
+        if n_variants > MOST_VARIANTS:
+            raise ValueError(
+                f"sweep: makes {n_variants} models, at most {MOST_VARIANTS} are allowed, shorten its lists"
+            )
         for layers, max_L in self._swept_pairs():
             if layers == 1 and max_L > 0:
                 raise ValueError(

@@ -27,6 +27,7 @@ import numpy as np
 import longhot.references
 from longhot.block import Block, InputError, parse_block, plugin
 from longhot.potential import BatchResult, Label, LabelStatus, every_size
+from longhot.references._time_limit import time_limit
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -112,18 +113,19 @@ def _nearest_A(positions_A: np.ndarray) -> float:
 def evaluate(calculator: Any, atoms: Atoms) -> Label:
     """Energy and forces of one frame by an ASE calculator, or the typed reason why there are none.
 
-    Never raises for what a frame can cause.
+    Never raises for what a frame can cause; one that takes longer than the time limit ends this process.
     """
     start = time.perf_counter()
     unusable = _unusable(atoms.positions, bool(atoms.pbc.any()))
     if unusable is not None:
         return failed(len(atoms), *unusable, time.perf_counter() - start)
     try:
-        # Forces first: whoever computes them has the energy too. Asked for it, ASE compares all atoms again, which
-        # costs a tenth of a fast method.
-        forces_eV_per_A = np.array(calculator.get_forces(atoms), dtype=float)
-        energy_eV = getattr(calculator, "results", {}).get("energy")
-        energy_eV = float(calculator.get_potential_energy(atoms) if energy_eV is None else energy_eV)
+        with time_limit():
+            # Forces first: whoever computes them has the energy too. Asked for it, ASE compares all atoms again, which
+            # costs a tenth of a fast method.
+            forces_eV_per_A = np.array(calculator.get_forces(atoms), dtype=float)
+            energy_eV = getattr(calculator, "results", {}).get("energy")
+            energy_eV = float(calculator.get_potential_energy(atoms) if energy_eV is None else energy_eV)
     except Exception as error:  # any code may stand behind the calculator
         message = " ".join(f"{type(error).__name__}: {error}".split())
         status: LabelStatus = "not_converged" if _is_convergence_failure(error) else "crashed"

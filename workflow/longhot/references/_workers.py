@@ -27,10 +27,11 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from longhot.block import Block, InputError
-from longhot.potential import Label
+from longhot.potential import Label, LabelStatus
 from longhot.references import Labeller, failed
 from longhot.references._store import FRAME_ARRAYS, LabelStore, frame_key
 from longhot.references._threads import one_thread
+from longhot.references._time_limit import TIME_LIMIT_S
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -127,8 +128,8 @@ class _Worker:
             with contextlib.suppress(OSError):
                 self.connection.send([pack(frames[index]) for index in task])
 
-    def end(self, kill: bool) -> str:
-        """End the process, at once with all that it runs or when it sees that nothing more comes; returns how."""
+    def end(self, kill: bool) -> int:
+        """End the process, at once with all that it runs or when it sees that nothing more comes; its exit code."""
         self.connection.close()
         if not kill:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -139,7 +140,16 @@ class _Worker:
         code = self._process.wait()
         assert self._process.stdin is not None
         self._process.stdin.close()
-        return f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
+        return code
+
+
+def _cause_of_death(code: int) -> tuple[LabelStatus, str]:
+    """Why a worker ended with an exit code, which is that of a signal where it is negative."""
+    if code == -signal.SIGALRM:
+        limit_s = float(os.environ.get(TIME_LIMIT_S, 0))
+        return "timeout", f"it took longer than {limit_s:g} s, see study.reference_time_limit_s"
+    how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
+    return "crashed", f"its worker process ended with {how}"
 
 
 class Queue:
@@ -303,14 +313,14 @@ class Workers:
         try:
             said = worker.connection.recv()
         except (EOFError, OSError):
-            death = worker.end(kill=True)
+            status, message = _cause_of_death(worker.end(kill=True))
             if task is None:
-                raise InputError(f"reference: its worker process ended with {death} while it was set up") from None
+                raise InputError(f"reference: {message} while it was set up") from None
             self._workers[place] = _Worker(self._config, self._temporary.name)
             lost = queue.died(task)
             if lost is None:
                 return {}, 0.0
-            return {lost: failed(len(frames[lost]), "crashed", f"its worker process ended with {death}", 0.0)}, 0.0
+            return {lost: failed(len(frames[lost]), status, message, 0.0)}, 0.0
         if isinstance(said, InputError):
             raise said
         if task is None:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from longhot.report.columns import STRATEGIES
-from longhot.report.statements import Flag, Sentence, is_false, listed, number
+from longhot.report.statements import SIGNIFICANCE, Flag, Sentence, is_false, listed, number
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TOPIC = "Active learning"
-SIGNIFICANCE = 0.05
 METRICS = {
     "md_force_mae_meV_per_A": "the force error on its own MD",
     "hot_force_mae_meV_per_A": "the force error on the hot test set",

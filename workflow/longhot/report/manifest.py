@@ -14,7 +14,7 @@ import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import longhot
 from longhot.config import load_file
@@ -69,7 +69,7 @@ def build(study_folder: Path, config: dict[str, Any], out: Path) -> None:
                 if isinstance(block, dict) and isinstance(block.get("seeds"), list)
             },
             "stages": stages,
-            "total": total_cost(study_folder / "benchmarks", stages),
+            "total": total_cost(study_folder / "benchmarks", stages) | overhead(study_folder / "logs", engine_core_s()),
             "config": config,
         },
     )
@@ -131,30 +131,81 @@ def stage_costs(study_folder: Path) -> list[dict[str, Any]]:
     stages = []
     for stage, jobs in rows.items():
         own = logged.get(stage, [])
-        memory = [*(_number(job.get("max_rss")) or 0.0 for job in jobs), *(one[1] for one in own)]
+        memory = [*(_number(job.get("max_rss")) or 0.0 for job in jobs), *(one.memory_MB for one in own)]
         sampled_s = sum(_number(job.get("cpu_time")) or 0.0 for job in jobs)
         stages.append(
             {
                 "stage": stage,
                 "jobs": len(jobs),
                 "wall_s": round(sum(_wall_s(job) for job in jobs), 2),
-                "core_s": round(max(sampled_s, sum(one[0] for one in own)), 2),
+                "core_s": round(max(sampled_s, sum(one.core_s for one in own)), 2),
                 "max_memory_MB": round(max(memory), 1) if any(memory) else None,
             }
         )
     return stages
 
 
-_COST_LINE = re.compile(r" (\w+) took [\d.]+ s of wall time, ([\d.]+) s of core time and (\d+) MB$", re.MULTILINE)
+_COST_LINE = re.compile(
+    r" (\w+) took [\d.]+ s of wall time, ([\d.]+) s of core time(?: \(([\d.]+) s to start and to import\))?"
+    r" and (\d+) MB$",
+    re.MULTILINE,
+)
 
 
-def logged_costs(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """Core seconds and memory in MB of each job by stage, as the jobs' logs say (see ``longhot.job``)."""
-    costs: dict[str, list[tuple[float, float]]] = {}
+class JobCost(NamedTuple):
+    """What a job cost, as it said itself at its end."""
+
+    core_s: float
+    overhead_s: float | None
+    """Of these, to start Python and to import; None in a log of an earlier version."""
+    memory_MB: float
+
+
+def logged_costs(folder: Path) -> dict[str, list[JobCost]]:
+    """Costs of each job by stage, as the jobs' logs say (see ``longhot.job``)."""
+    costs: dict[str, list[JobCost]] = {}
     for path in sorted(folder.rglob("*.log")):
-        for stage, core_s, memory_MB in _COST_LINE.findall(path.read_text(encoding="utf-8", errors="replace")):
-            costs.setdefault(stage, []).append((float(core_s), float(memory_MB)))
+        for stage, *numbers in _COST_LINE.findall(path.read_text(encoding="utf-8", errors="replace")):
+            core_s, overhead_s, memory_MB = map(_number, numbers)
+            costs.setdefault(stage, []).append(JobCost(core_s or 0.0, overhead_s, memory_MB or 0.0))
     return costs
+
+
+def overhead(logs: Path, engine_s: float | None) -> dict[str, float | None]:
+    """What of the core time is no science: starts of Python, imports, and Snakemake itself.
+
+    Science is what the library does in a job's one call once it is loaded. Jobs that run processes of their own,
+    such as label workers, count these as science.
+
+    Args:
+        logs: the logs of all jobs.
+        engine_s: core time of Snakemake; None where it is not known.
+    """
+    known = [one for jobs in logged_costs(logs).values() for one in jobs if one.overhead_s is not None]
+    lost_s = sum(one.overhead_s or 0.0 for one in known)
+    spent_s = sum(one.core_s for one in known) + (engine_s or 0.0)
+    return {
+        "startup_core_s": round(lost_s, 2) if known else None,
+        "engine_core_s": None if engine_s is None else round(engine_s, 2),
+        "overhead_share": round((lost_s + (engine_s or 0.0)) / spent_s, 4) if known and spent_s else None,
+    }
+
+
+def engine_core_s(process: Path = Path("/proc/self")) -> float | None:
+    """Core time until now of the Snakemake that started this process, its jobs left out; None where none is found.
+
+    On a cluster that is the Snakemake of one job, since the one that submits it runs elsewhere.
+    """
+    found = None
+    while (process / "stat").exists():
+        # The name of the program, in brackets, may hold blanks.
+        fields = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        parent, user, system = (int(fields[index]) for index in (1, 11, 12))
+        words = (process / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+        if any(Path(word).name == "snakemake" for word in words[:4]):
+            found = (user + system) / os.sysconf("SC_CLK_TCK")
+        process = process.parent / str(parent)
+    return found
 
 
 def total_cost(folder: Path, stages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -216,6 +267,9 @@ def summary(manifest: dict[str, Any]) -> str:
         lines.append(
             f"  {stage['stage']:<22} {stage['jobs']:>5} jobs {duration_text(stage['core_s']):>14} of core time"
         )
+    share = total.get("overhead_share")
+    if share is not None:
+        lines.append(f"{100 * share:.0f} % of the core time went to starts of Python, imports and Snakemake itself.")
     return "\n".join(lines)
 
 

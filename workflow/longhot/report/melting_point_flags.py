@@ -13,7 +13,7 @@ from longhot.report.statements import Flag, listed
 if TYPE_CHECKING:
     import pandas as pd
 
-LOW_ESS = 0.2
+LOW_ESS = 0.3
 """Effective share of the frames below which weights alone are no ground for an average."""
 UNSAID = "no reason is given"
 

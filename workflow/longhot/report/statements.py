@@ -10,6 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+SIGNIFICANCE = 0.05
+"""P-value below which groups are told apart, and orders are said to agree."""
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -55,6 +58,11 @@ def with_error(value: float, error: float) -> str:
 def signed(value: float) -> str:
     """Two decimals, with the minus sign of print."""
     return f"{value:.2f}".replace("-", "−")
+
+
+def p_text(p_value: float) -> str:
+    """A p-value with two digits, or that it is very small."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
 
 
 def listed(items: list[str]) -> str:

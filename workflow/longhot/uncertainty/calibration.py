@@ -11,14 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from longhot.block import InputError
+from longhot.uncertainty.clusters import CONFIDENCE, mean_interval
 from longhot.uncertainty.committee import atom_spreads, committee_force_std
 
 MIN_MEMBERS = 4
+N_DRAWS = 4000
 ENCE_MAX_BINS = 10
 ENCE_MIN_BIN = 20
 """Values in a bin: the root mean square of 20 errors is known to 16 %, and ENCE counts that noise as error."""
@@ -71,23 +74,64 @@ def calibration_factor(
     return float(np.sqrt(squared))
 
 
+def calibration_interval(values: Values, n_members: int) -> tuple[float, float]:
+    """95 % interval of alpha, as far down as 0; NaN where none can be given.
+
+    With one value a frame, z / sqrt(alpha^2 + 1/M) has Student's t distribution of M - 1 degrees of freedom if members
+    and errors are Gaussian, and so the mean of z^2 has a known distribution, whose quantiles are drawn: at M = 4 its
+    tails are so heavy that any interval from the scatter of z^2 covers alpha in some 73 % of cases. With many values
+    a frame, which depend on each other, it is Student's t over whole frames on the logarithm of their mean of z^2.
+    Both take frames to be independent. Of few correlated values with a spread for each (stress) there is none.
+
+    Args:
+        values: errors, spreads and frames.
+        n_members: M, at least 4.
+    """
+    if n_members < MIN_MEMBERS or _fault(values.errors, values.spreads):
+        return np.nan, np.nan
+    freedom = values.n_components * (n_members - 1)
+    scatter = (freedom - 2) / freedom * (values.errors / values.spreads) ** 2
+    n_frames = len(np.unique(values.frames))
+    if n_frames == len(scatter):
+        bounds = scatter.mean() / _quantiles_of_scatter(n_frames, n_members)
+    elif values.n_components.min() > 1 and n_frames > 1:
+        bounds = np.array(mean_interval(scatter, values.frames))
+    else:
+        return np.nan, np.nan
+    low, high = np.sqrt(np.maximum(bounds - 1 / n_members, 0.0))
+    return float(low), float(high)
+
+
+@cache
+def _quantiles_of_scatter(n_frames: int, n_members: int) -> np.ndarray:
+    """Upper and lower quantile of mean[(nu - 2) / nu t^2] over frames, with t of Student's law and nu = M - 1."""
+    draws = np.random.default_rng(0).standard_t(n_members - 1, (N_DRAWS, n_frames))
+    means = (draws**2).mean(axis=1) * (n_members - 3) / (n_members - 1)
+    return np.quantile(means, [(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2])
+
+
 def _check(errors: np.ndarray, spreads: np.ndarray) -> None:
     """Refuse what would become NaN or infinity.
 
     Raises:
         InputError: no values, numbers that are not finite, or a spread of zero.
     """
+    if fault := _fault(errors, spreads):
+        raise InputError(f"calibration: {fault}")
+
+
+def _fault(errors: np.ndarray, spreads: np.ndarray) -> str:
+    """What is wrong with the values; empty where nothing is."""
     if errors.size == 0:
-        raise InputError("calibration: no values to compare, give at least one frame that did not fail")
-    lost = int(np.sum(~(np.isfinite(errors) & np.isfinite(spreads))))
-    if lost:
-        raise InputError(f"calibration: {lost} of {errors.size} values are not finite, leave failed frames out")
-    equal = int(np.sum(spreads <= 0))
-    if equal:
-        raise InputError(
-            f"calibration: the members agree exactly on {equal} of {errors.size} values, so these have no spread to "
-            f"compare with: check that the seeds differ"
+        return "no values to compare, give at least one frame that did not fail"
+    if lost := int(np.sum(~(np.isfinite(errors) & np.isfinite(spreads)))):
+        return f"{lost} of {errors.size} values are not finite, leave failed frames out"
+    if equal := int(np.sum(spreads <= 0)):
+        return (
+            f"the members agree exactly on {equal} of {errors.size} values, so these have no spread to compare with: "
+            f"check that the seeds differ"
         )
+    return ""
 
 
 @dataclass(frozen=True)
@@ -251,6 +295,8 @@ class Values:
     spreads: np.ndarray
     n_components: np.ndarray
     """How many components each spread pools."""
+    frames: np.ndarray
+    """Index of the frame of each value."""
 
 
 def energy_values(prediction: CommitteePrediction) -> Values:
@@ -262,6 +308,7 @@ def energy_values(prediction: CommitteePrediction) -> Values:
         errors=1e3 * (prediction.reference_energies_eV - energies.mean(axis=0)) / n_atoms,
         spreads=1e3 * energies.std(axis=0, ddof=1) / n_atoms,
         n_components=np.ones(len(n_atoms)),
+        frames=np.arange(len(n_atoms)),
     )
 
 
@@ -276,7 +323,8 @@ def _force_values(prediction: CommitteePrediction, spread: Callable[[np.ndarray]
         n_components.append(np.full(reference.size, reference.size // sigma.size))
     # The empty one: no frames give no values, rather than an error of NumPy's.
     joined = [np.concatenate([[], *parts]) for parts in (errors, spreads, n_components)]
-    return Values(1e3 * joined[0], 1e3 * joined[1], joined[2])
+    frames = np.repeat(np.arange(len(errors)), [one.size for one in errors])
+    return Values(1e3 * joined[0], 1e3 * joined[1], joined[2], frames)
 
 
 def atom_force_values(prediction: CommitteePrediction) -> Values:
@@ -296,7 +344,8 @@ def stress_values(prediction: CommitteePrediction) -> Values:
     computed = ~np.isnan(prediction.reference_stresses_GPa).any(axis=1)
     members, reference = prediction.stresses_GPa[:, computed], prediction.reference_stresses_GPa[computed]
     errors = reference - members.mean(axis=0)
-    return Values(errors.ravel(), members.std(axis=0, ddof=1).ravel(), np.ones(errors.size))
+    frames = np.repeat(np.arange(len(errors)), errors.shape[1])
+    return Values(errors.ravel(), members.std(axis=0, ddof=1).ravel(), np.ones(errors.size), frames)
 
 
 Pooling = Callable[[CommitteePrediction], Values]
@@ -339,6 +388,7 @@ def calibration_rows(
     has_stress = all(one.stresses_GPa is not None for one in (fitted, *scored.values()))
     for quantity, values_of in (QUANTITIES | STRESS if has_stress else QUANTITIES).items():
         alpha, fault = _factor(values_of(fitted), holdout.n_members)
+        alpha_low, alpha_high = calibration_interval(values_of(fitted), holdout.n_members)
         for scope, prediction in scored.items():
             ids = {"scope": scope, "quantity": quantity}
             values = values_of(prediction)
@@ -349,6 +399,8 @@ def calibration_rows(
                 {
                     **ids,
                     "alpha": alpha,
+                    "alpha_ci_low": alpha_low,
+                    "alpha_ci_high": alpha_high,
                     **{f"{name}_raw": score for name, score in asdict(raw_scores).items()},
                     **{f"{name}_calibrated": score for name, score in asdict(calibrated_scores).items()},
                     "alpha_of_scope": own_alpha,

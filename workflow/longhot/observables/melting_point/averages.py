@@ -17,6 +17,7 @@ from longhot.uncertainty.reweighting import (
     decorrelate,
     direct_average,
     free_energy_difference,
+    student_factor,
 )
 
 
@@ -75,7 +76,8 @@ def average(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Average and its standard error, each of shape (n_values,), and how they were got.
 
-    By the method that the free energy of the same frames takes; the error counts independent frames.
+    By the method that the free energy of the same frames takes; the error counts independent frames, with
+    ``student_factor``.
 
     Args:
         values: shape (n_frames, n_values).
@@ -88,16 +90,23 @@ def average(
     # Of many values the one that varies most: the first bin of a distribution may hold zeros alone.
     independent = decorrelate(values[:, values.std(axis=0).argmax()], h).n_independent
     if found is None:
-        return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(independent), _how("sampled", 1.0, True, "")
+        error = values.std(axis=0, ddof=1) * _of_mean(independent)
+        return values.mean(axis=0), error, _how("sampled", 1.0, True, "")
     if found.method == "direct":
         mean = direct_average(values, h)
         weights = np.exp(h.min() - h)
-        spread = np.sqrt((weights[:, None] * (values - mean) ** 2).sum(axis=0) / weights.sum())
-        how = _how("direct", found.ess, found.valid, found.reason)
-        return mean, spread / np.sqrt(max(1.0, found.ess * independent)), how
+        # The delta method for a ratio of means: frames of much weight may be those that are far off.
+        influence = (weights / weights.mean())[:, None] * (values - mean)
+        error = influence.std(axis=0, ddof=1) * _of_mean(independent, found.ess)
+        return mean, error, _how("direct", found.ess, found.valid, found.reason)
     influence = values - (h - h.mean())[:, None] * (values - values.mean(axis=0))
-    error = influence.std(axis=0, ddof=1) / np.sqrt(independent)
+    error = influence.std(axis=0, ddof=1) * _of_mean(independent)
     return cumulant_average(values, h), error, _how("cumulant", found.ess, found.valid, found.reason)
+
+
+def _of_mean(n_independent: float, ess: float = 1.0) -> float:
+    """Standard error of a mean over the standard deviation of what it is over."""
+    return student_factor(ess * n_independent) / float(np.sqrt(n_independent))
 
 
 def _how(method: str, ess: float, valid: bool, reason: str) -> dict[str, Any]:

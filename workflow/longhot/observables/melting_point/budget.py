@@ -87,7 +87,8 @@ def summary(one: Committee, truth: MeltingPoint | None) -> dict[str, Any]:
     mean = float(np.mean(points)) if points else np.nan
     known = truth if truth is not None and truth.valid else MeltingPoint(np.nan, np.nan, np.nan, False, "")
     protocol = [parts[name][0] for name in PROTOCOL if np.isfinite(parts[name][0])]
-    width = 2 * float(np.sqrt(sum(parts[name][0] ** 2 for name in COVERING)))
+    sigma = float(np.sqrt(sum(parts[name][0] ** 2 for name in COVERING)))
+    width, half = 2 * sigma, _half_width(one, sigma)
     gap = abs(mean - known.temperature_K)
     left_out = [str(seed) for seed, (point, _) in one.points.items() if not point.valid]
     reasons = [f"members {', '.join(left_out)} have no valid melting point" if left_out else ""]
@@ -95,6 +96,8 @@ def summary(one: Committee, truth: MeltingPoint | None) -> dict[str, Any]:
     reasons.append("" if np.isfinite(width) else f"no calibrated spread: {parts['committee_calibrated'][1]}")
     return {
         "melting_point_K": mean,
+        "ci_low_K": mean - half,
+        "ci_high_K": mean + half,
         "committee_std_K": parts["committee_raw"][0],
         "committee_std_calibrated_K": parts["committee_calibrated"][0],
         "sampling_error_K": parts["reweighting"][0],
@@ -109,38 +112,67 @@ def summary(one: Committee, truth: MeltingPoint | None) -> dict[str, Any]:
     }
 
 
+def _half_width(one: Committee, sigma_K: float) -> float:
+    """Half of the 95 % interval in K: two sigma of 4 members cover the truth in some 83 % of cases only.
+
+    By Student's t. The degrees of freedom are those of a product of two variances, of the members' and of alpha^2 with
+    what 1/M adds, the latter as its own interval tells; their inverses add up.
+    """
+    from scipy.stats import norm, t
+
+    n_members = len(one.valid)
+    if n_members < 2:
+        return np.nan
+    low, high = (bound**2 + 1 / n_members for bound in one.alpha_interval)
+    deviation = np.log(high / low) / (2 * norm.ppf(0.975))  # of ln(alpha^2 + 1/M), with 2 / deviation^2 of them
+    return float(sigma_K * t.ppf(0.975, 1 / (1 / (n_members - 1) + deviation**2 / 2)))
+
+
 def required_accuracy(committees: Sequence[Committee], truth: MeltingPoint | None, target_K: float) -> dict[str, Any]:
     """The force error that a wanted precision asks for.
 
     To first order the error of T_m is linear in the error of the potential, so the ratio of the two is taken to be the
     same at all training sizes: its mean square over all members gives the wanted force error, and a chi-squared
     distribution its 95 % interval. Deviations are from the reference, or from the committee's own mean (one degree
-    of freedom less) where there is none.
+    of freedom less) where there is none. Members of a committee may all be off to one side: the degrees of freedom are
+    those of a sum of the means' squares and of the squares about them (Satterthwaite, Biometrics Bull. 2, 110 (1946)).
     """
-    from scipy.stats import chi2
-
-    ratios: list[float] = []
-    freedom = 0
-    for one in committees:
-        maes = dict(zip(one.points, one.force_maes_meV_per_A, strict=True))
-        points = {seed: point.temperature_K for seed, point in one.valid.items() if np.isfinite(maes[seed])}
-        if truth is not None and truth.valid:
-            middle, lost = truth.temperature_K, 0
-        elif len(points) > 1:
-            middle, lost = float(np.mean(list(points.values()))), 1
-        else:
-            continue
-        ratios += [(point - middle) / maes[seed] for seed, point in points.items()]
-        freedom += len(points) - lost
+    known_K = truth.temperature_K if truth is not None and truth.valid else np.nan
+    own = [ratios for one in committees if len(ratios := _ratios(one, known_K))]
+    n_points = sum(map(len, own))
+    total = sum(float((ratios**2).sum()) for ratios in own)
+    n_means = 0 if np.isnan(known_K) else len(own)
+    freedom = n_points if n_means else n_points - len(own)
     if freedom < 2:
         needed, reason = np.full(3, np.nan), "fewer than two members have a valid melting point to compare"
     else:
-        bounds = np.sqrt(chi2.ppf([0.025, 0.975], freedom) / freedom)
-        needed, reason = target_K / np.sqrt(np.square(ratios).sum() / freedom) * np.array([1.0, *bounds]), ""
+        together = sum(len(ratios) * float(ratios.mean()) ** 2 for ratios in own) if n_means else 0.0
+        bounds = _relative_bounds((together, n_means), (total - together, freedom - n_means))
+        needed, reason = target_K / np.sqrt(total / freedom) * np.array([1.0, *bounds]), ""
     names = ("force_mae_meV_per_A", "ci_low", "ci_high")
     return {
         **dict(zip(names, needed.tolist(), strict=True)),
         "exponent": 1.0,
-        "n_points": len(ratios),
+        "n_points": n_points,
         "reason": reason,
     }
+
+
+def _ratios(one: Committee, known_K: float) -> np.ndarray:
+    """Error of T_m over force error of each valid member in K A/meV; about their mean where ``known_K`` is NaN."""
+    maes = dict(zip(one.points, one.force_maes_meV_per_A, strict=True))
+    points = {seed: point.temperature_K for seed, point in one.valid.items() if np.isfinite(maes[seed])}
+    if np.isnan(known_K):
+        if len(points) < 2:
+            return np.zeros(0)
+        known_K = float(np.mean(list(points.values())))
+    return np.array([(point - known_K) / maes[seed] for seed, point in points.items()])
+
+
+def _relative_bounds(*parts: tuple[float, int]) -> np.ndarray:
+    """95 % interval of 1/sigma over its value, where sigma^2 is from sums of squares with degrees of freedom."""
+    from scipy.stats import chi2
+
+    total = sum(squares for squares, _ in parts)
+    freedom = total**2 / sum(squares**2 / own for squares, own in parts if own)
+    return np.sqrt(chi2.ppf([0.025, 0.975], freedom) / freedom)

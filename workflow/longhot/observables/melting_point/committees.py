@@ -79,9 +79,18 @@ class Committee:
     @property
     def alpha(self) -> float:
         """Calibration factor of energies, from the hold-out; NaN where there is none."""
+        return self._of_energies("alpha")
+
+    @property
+    def alpha_interval(self) -> tuple[float, float]:
+        """Its 95 % interval."""
+        return self._of_energies("alpha_ci_low"), self._of_energies("alpha_ci_high")
+
+    def _of_energies(self, column: str) -> float:
+        """A number of the calibration of energies on the hold-out; NaN where there is none."""
         for row in self.calibration["calibration"]:
             if row["quantity"].startswith("energy") and row["scope"] == "holdout":
-                return np.nan if row["alpha"] is None else row["alpha"]
+                return np.nan if row[column] is None else float(row[column])
         return np.nan
 
     @property

@@ -114,7 +114,7 @@ def pinning(
         delta_mu_meV(found.mean, pin, whole["solid"], whole["liquid"], n_molecules),
         slope * found.error,
         not fault,
-        fault,
+        fault or found.remark,
     )
 
 
@@ -148,7 +148,7 @@ def coexistence(cell: str, samples: Samples, beside: Interface, equilibration_ps
         temperature.mean,
         temperature.error,
         not fault,
-        fault,
+        fault or temperature.remark,
     )
 
 
@@ -161,16 +161,19 @@ class _Series:
     n_independent: float
     drift: float
     """Between the means of the halves, in standard errors."""
+    remark: str
+    """What to bear in mind of its length."""
 
     @classmethod
     def of(cls, values: np.ndarray) -> _Series:
         if len(values) < 4:
-            return cls(np.nan, np.nan, 0.0, 0.0)
-        g = decorrelate(values).statistical_inefficiency
+            return cls(np.nan, np.nan, 0.0, 0.0, "")
+        independent = decorrelate(values)
+        g = independent.statistical_inefficiency
         first, second = (half.mean() for half in np.array_split(values, 2))
         # Block averages would count the drift itself among the errors.
         drift = float(abs(second - first) / (2 * correlated_error(values, g)))
-        return cls(float(values.mean()), standard_error(values, g), len(values) / g, drift)
+        return cls(float(values.mean()), standard_error(values, g), len(values) / g, drift, independent.reason)
 
     def fault(self, name: str) -> str:
         """Why the mean is not to be trusted; empty where it is."""

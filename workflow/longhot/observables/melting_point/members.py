@@ -100,7 +100,9 @@ def correction(
     parts = {"solid": (solid, solid_energies_eV), "liquid": (liquid, liquid_energies_eV)}
     shifts = {name: _shift(one, energies_eV, pressure_bar) for name, (one, energies_eV) in parts.items()}
     reasons = [f"{name}: {one.reason}" for name, (one, _) in parts.items() if not one.valid]
-    reasons += [f"{name}: {one.free_energy.reason}" for name, one in shifts.items() if not one.free_energy.valid]
+    said = {name: one.free_energy for name, one in shifts.items() if one.free_energy.reason}
+    reasons += [f"{name}: {one.reason}" for name, one in said.items() if not one.valid]
+    remarks = [f"{name}: {one.reason}" for name, one in said.items() if one.valid]
     first, second = (one.free_energy for one in shifts.values())
     per_molecule = 1e3 / solid.n_molecules, 1e3 / liquid.n_molecules
     value = first.value_eV * per_molecule[0] - second.value_eV * per_molecule[1]
@@ -115,7 +117,7 @@ def correction(
         first.ess,
         second.ess,
         not reasons,
-        "; ".join(reasons),
+        "; ".join(reasons + remarks),
         (value - enthalpy) / solid.temperature_K,
         float(enthalpy_error) / solid.temperature_K,
     )

@@ -10,7 +10,7 @@ from ase import units
 
 from longhot.dynamics.samples import Samples
 from longhot.observables.crystallinity import crystalline_share
-from longhot.uncertainty.reweighting import decorrelate
+from longhot.uncertainty.reweighting import decorrelate, student_factor
 
 MIN_SHARE_OF_SOLID, MAX_SHARE_OF_LIQUID = 0.5, 0.4
 """Share of the sites that are ice-like in the frames of a run: 0.8 to 1 in ice up to its melting, 0.0 to 0.2 in cold
@@ -60,13 +60,13 @@ def standard_error(series: np.ndarray, statistical_inefficiency: float) -> float
     """Of the mean of a correlated series: by its statistical inefficiency or by block averages, whichever is larger.
 
     The first falls short where the run has not seen its slow motions, which ``N_BLOCKS`` blocks still show (Flyvbjerg
-    and Petersen, J. Chem. Phys. 91, 461 (1989)).
+    and Petersen, J. Chem. Phys. 91, 461 (1989)). Neither is known well from a short run: ``student_factor``.
     """
-    correlated = correlated_error(series, statistical_inefficiency)
-    if len(series) < 2 * N_BLOCKS:
-        return correlated
-    blocks = [block.mean() for block in np.array_split(series, N_BLOCKS)]
-    return float(max(correlated, np.std(blocks, ddof=1) / np.sqrt(N_BLOCKS)))
+    error = correlated_error(series, statistical_inefficiency)
+    if len(series) >= 2 * N_BLOCKS:
+        blocks = [block.mean() for block in np.array_split(series, N_BLOCKS)]
+        error = max(error, float(np.std(blocks, ddof=1)) / np.sqrt(N_BLOCKS))
+    return error * student_factor(len(series) / statistical_inefficiency)
 
 
 def analyse(samples: Samples, phase: str, temperature_K: float, equilibration_ps: float, pressure_bar: float) -> Phase:

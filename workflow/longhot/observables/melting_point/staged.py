@@ -26,7 +26,7 @@ from longhot.observables.melting_point.members import Correction, correction, en
 from longhot.observables.melting_point.phases import Phase, standard_error
 from longhot.observables.melting_point.result import SamplerFiles, analyse
 from longhot.observables.melting_point.sampler import potential_of
-from longhot.uncertainty.reweighting import StagedFreeEnergy, decorrelate, staged_free_energy
+from longhot.uncertainty.reweighting import StagedFreeEnergy, decorrelate, staged_free_energy, student_factor
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -196,17 +196,32 @@ def between(
     if lost:
         reason = f"sampler or member gives no energy for {lost} frames"
         return Reached(StagedFreeEnergy(np.nan, np.nan, np.nan, False, reason))
-    independent = [one[:, decorrelate(one[1] - one[0]).indices] for one in energies]
+    found = free_energy_of_windows(energies, lambdas, units.kB * temperature_K)
+    ends = [_mean_enthalpy(runs[end], energies[end][end], pressure_bar) for end in (0, -1)]
+    return Reached(found, ends[1][0] - ends[0][0], float(np.hypot(ends[0][1], ends[1][1])))
+
+
+def free_energy_of_windows(
+    energies_eV: Sequence[np.ndarray], lambdas: Sequence[float], kT_eV: float
+) -> StagedFreeEnergy:
+    """G_k - G_0 from the frames of all windows, thinned to independent ones.
+
+    Args:
+        energies_eV: V_0 and V_k of each window's frames, shape (2, n_frames) each.
+        lambdas: weight of the member in each window.
+        kT_eV: of all windows.
+    """
+    independent = [one[:, decorrelate(one[1] - one[0]).indices] for one in energies_eV]
     first, last = np.concatenate(independent, axis=1)  # V_0 and V_k of all frames
     # What all frames share is added at the end: MBAR does not find its way over hundreds of kT.
     common_eV = float((last - first).mean())
     # At one pressure PV of a frame is the same in all states, and cancels.
     states_eV = np.array([(1 - weight) * first + weight * (last - common_eV) for weight in lambdas])
-    kT_eV = units.kB * temperature_K
-    found = staged_free_energy(states_eV / kT_eV, np.array([one.shape[1] for one in independent]))
-    found = replace(found, difference_kT=found.difference_kT + common_eV / kT_eV)
-    ends = [_mean_enthalpy(runs[end], energies[end][end], pressure_bar) for end in (0, -1)]
-    return Reached(found, ends[1][0] - ends[0][0], float(np.hypot(ends[0][1], ends[1][1])))
+    n_frames = np.array([one.shape[1] for one in independent])
+    found = staged_free_energy(states_eV / kT_eV, n_frames)
+    # How many frames are independent is known least well in the shortest window.
+    error_kT = found.error_kT * student_factor(n_frames.min())
+    return replace(found, difference_kT=found.difference_kT + common_eV / kT_eV, error_kT=error_kT)
 
 
 def _mean_enthalpy(run: Samples, energies_eV: np.ndarray, pressure_bar: float) -> tuple[float, float]:

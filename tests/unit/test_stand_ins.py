@@ -1,0 +1,50 @@
+"""Modules that nothing uses are left out of an import, and can be had later."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from longhot.models._stand_ins import stand_ins
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = "import sys\nfrom longhot.models import _mace_net\n_mace_net.import_mace()\nprint(*sys.modules)"
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").write_text("from shop.heavy import Lorry\n")
+    (tmp_path / "shop" / "heavy.py").write_text("class Lorry:\n    wheels = 6\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("shop", "shop.heavy"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+@pytest.mark.usefixtures("package")
+def test_a_stand_in_is_empty_and_says_so_when_it_is_used() -> None:
+    with stand_ins("shop.heavy"):
+        shop = importlib.import_module("shop")
+    with pytest.raises(NotImplementedError, match="Lorry was left out"):
+        shop.Lorry()
+    assert importlib.import_module("shop.heavy").Lorry.wheels == 6
+
+
+@pytest.mark.usefixtures("package")
+def test_what_is_loaded_stays() -> None:
+    importlib.import_module("shop.heavy")
+    with stand_ins("shop.heavy"):
+        assert importlib.import_module("shop").Lorry().wheels == 6
+    assert "shop.heavy" in sys.modules
+
+
+def test_mace_comes_without_what_only_its_training_program_needs() -> None:
+    command = [sys.executable, "-c", MODULES]
+    loaded = subprocess.run(command, env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True)
+    names = set(loaded.stdout.split())
+    assert {"mace.modules", "torch", "e3nn.o3"} <= names
+    assert not names & {"torchmetrics", "matplotlib", "pandas", "scipy.signal", "mace.tools.train"}

@@ -1,0 +1,1 @@
+"""A study against another one: archives, comparisons within error bars, and whether it can be made again."""

@@ -1,0 +1,17 @@
+# Around all jobs: one run of a study at a time, a clean end on Ctrl-C and SIGTERM, and a word on jobs that were killed.
+# How long one calculation of a reference may take; every job inherits it.
+os.environ[TIME_LIMIT_S] = str(STUDY.study.reference_time_limit_s)
+
+if workflow.is_main_process:
+    RUN = Run(Path(".snakemake"), NAME)
+
+
+onstart:
+    try:
+        RUN.begin()
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
+onerror:
+    print(*RUN.killed(), sep="\n", file=sys.stderr)
