@@ -237,7 +237,7 @@ def fit() -> None:
 
 def md() -> None:
     atoms, toy = bonded_molecule()
-    simulate(toy, [atoms] * 4, Protocol(temperatures_K=[300.0], replicas=4, duration_ps=1e5), 0, "work")
+    simulate(toy, [atoms] * 4, Protocol(temperatures_K=[10.0], replicas=4, duration_ps=1e5), 0, "work")
 
 
 def labels() -> None:

@@ -184,6 +184,8 @@ def test_members_that_are_off_as_one_tell_little_of_the_accuracy() -> None:
     apart = [committee(points_at(271.0, 275.0, 275.0, 271.0), maes=[20.0] * 4)]
     wide, narrow = (required_accuracy(one, TRUTH, 2.0) for one in (alike, apart))
     assert wide["force_mae_meV_per_A"] == pytest.approx(narrow["force_mae_meV_per_A"], rel=0.01)
+    assert "off to one side" in wide["reason"]
+    assert narrow["reason"] == ""
     assert wide["ci_high"] / wide["ci_low"] > 10 > 7 > narrow["ci_high"] / narrow["ci_low"]
 
 

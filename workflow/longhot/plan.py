@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from longhot.block import InputError
 from longhot.config import REFERENCE_MODEL, Conditions, MeltingPoint, Pinning, Protocol, Question, Study
 
 FIT = "results/{study}/models/{dataset}/{model}/n{size}/seed{seed}"
@@ -340,6 +341,17 @@ def round_before(study: Study, wildcards: Any) -> list[str]:
         return []
     strategy = wildcards.strategy if number > 1 else START
     return [RECORDS.format(study=wildcards.study, strategy=strategy, round=number - 1)]
+
+
+def stored_study(against: str | None) -> list[str]:
+    """The study to reproduce, no input: nothing of it is to be made anew.
+
+    Raises:
+        InputError: there is none.
+    """
+    if against is None:
+        raise InputError("reproduce: name the stored study by --config against=PATH, a results folder or an archive")
+    return []
 
 
 def first_round(study: Study) -> list[str]:

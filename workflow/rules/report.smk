@@ -63,17 +63,10 @@ rule archive:
         "../scripts/archive.py"
 
 
-def stored_study(wildcards):
-    """The study to reproduce, no input: nothing of it is to be made anew."""
-    if AGAINST is None:
-        raise WorkflowError("reproduce: name the stored study by --config against=PATH, a results folder or an archive")
-    return []
-
-
 rule reproduce:
     # Without output, so that it compares anew each time: what it writes beside the tables stays where it fails.
     input:
-        stored_study,
+        lambda wildcards: plan.stored_study(AGAINST),
         tables=plan.table_paths(STUDY),
         page=rules.report.output[0],
         manifest=f"results/{NAME}/manifest.json",

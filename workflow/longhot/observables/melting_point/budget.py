@@ -148,7 +148,10 @@ def required_accuracy(committees: Sequence[Committee], truth: MeltingPoint | Non
     else:
         together = sum(len(ratios) * float(ratios.mean()) ** 2 for ratios in own) if n_means else 0.0
         bounds = _relative_bounds((together, n_means), (total - together, freedom - n_means))
-        needed, reason = target_K / np.sqrt(total / freedom) * np.array([1.0, *bounds]), ""
+        needed = target_K / np.sqrt(total / freedom) * np.array([1.0, *bounds])
+        reason = (
+            "the members are off to one side as one, so the interval may be too narrow" if 2 * together > total else ""
+        )
     names = ("force_mae_meV_per_A", "ci_low", "ci_high")
     return {
         **dict(zip(names, needed.tolist(), strict=True)),
