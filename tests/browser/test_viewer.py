@@ -19,7 +19,7 @@ from longhot.learning import dataset_map
 from longhot.report import page, structures
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
 Open = Callable[..., "Page"]
 PATIENCE_MS = 120_000
@@ -165,35 +165,23 @@ def test_failures_play_to_the_failed_frame_and_mark_its_atoms(opened: Page, keep
     keep(opened, "viewer-failure")
 
 
-def click_point(figure: Locator, trace: str, number: int) -> None:
-    """Click a point of a trace, by its name in the legend."""
-    shown = figure.page
-    index = figure.locator(".plot").first.evaluate(
-        "(plot, name) => plot.data.findIndex(one => one.name === name)", trace
+def click(shown: Page, structure: str) -> None:
+    """What plotly says where a reader clicks on a point of the map."""
+    shown.locator("#figure-dataset_map .js-plotly-plot").first.evaluate(
+        "(panel, key) => panel.emit('plotly_click', {points: [{customdata: key}]})", structure
     )
-    point = figure.locator(".plot").first.locator(".scatterlayer .trace").nth(index).locator(".point").nth(number)
-    point.evaluate("point => point.scrollIntoView({block: 'center', behavior: 'instant'})")
-    box = point.bounding_box()
-    assert box is not None
-    shown.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    shown.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    shown.locator(f'.viewer-canvas[data-key="{structure}"]').wait_for()
 
 
 def test_a_click_on_a_point_shows_its_structure(opened: Page) -> None:
-    shown = opened
-    figure = shown.locator("#figure-dataset_map")
+    figure = opened.locator("#figure-dataset_map")
     figure.evaluate("figure => figure.scrollIntoView()")
-    figure.locator(".panels .point").first.wait_for()
-    click_point(figure, "failures, N = 2", 1)
-    shown.locator('.viewer-canvas[data-key="water/m/n2/seed0/300K/1/0.43ps"] canvas').wait_for()
-    assert shown.locator(".viewer-film option:checked").inner_text().startswith("bond broken after 0.43 ps")
-    assert (
-        shown.evaluate("document.getElementById('viewer').getBoundingClientRect().top") < shown.viewport_size["height"]
-    )
+    figure.locator(".js-plotly-plot .point").first.wait_for()
+    click(opened, "water/m/n2/seed0/300K/1/0.43ps")
+    assert opened.locator(".viewer-film option:checked").inner_text().startswith("bond broken after 0.43 ps")
     # A rechecked frame, with its forces.
-    click_point(figure, "m, N = 2", 3)
-    shown.locator('.viewer-canvas[data-key="water/m/n2/seed0/300K/0/0.4ps"]').wait_for()
-    assert shown.locator(".viewer-facts table").count() == 1
+    click(opened, "water/m/n2/seed0/300K/0/0.4ps")
+    assert opened.locator(".viewer-facts table").count() == 1
 
 
 def test_a_point_whose_structure_is_not_kept_says_so(opened: Page) -> None:

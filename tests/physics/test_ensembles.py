@@ -90,7 +90,9 @@ def sample(
 
     Bonds are not watched, and the frames are the only checks for failure; none may fail.
     """
-    settings = Protocol(replicas=len(starts), check_interval_fs=1e9, bond_checks=False, **protocol)
+    # Looked at for failure at the end alone.
+    at_the_end = 1e3 * protocol["duration_ps"]
+    settings = Protocol(replicas=len(starts), check_interval_fs=at_the_end, bond_checks=False, **protocol)
     simulate(potential, starts, settings, seed, directory)
     n_atoms, found = len(starts[0]), []
     degrees_of_freedom = 3 * n_atoms - (3 if settings.ensemble == "nve" else 0)

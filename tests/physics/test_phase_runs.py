@@ -289,7 +289,7 @@ def test_explosion_ends_a_run_and_keeps_what_was_sound(run, tmp_path):
 @pytest.mark.parametrize("pressure_bar", [1.0, 2e4])
 def test_nonsense_from_the_first_step_leaves_no_sample(run, melt, pressure_bar, tmp_path):
     """At such steps LAMMPS would end the whole process, were it not stopped."""
-    for time_step_fs in (50.0, 200.0, 1000.0):
+    for time_step_fs in (50.0, 100.0):
         settings = replace(
             SETTINGS, time_step_fs=time_step_fs, duration_ps=10.0, melt=melt, melt_ps=2.0, pressure_bar=pressure_bar
         )
@@ -303,7 +303,7 @@ def test_nonsense_from_the_first_step_leaves_no_sample(run, melt, pressure_bar, 
 
 def test_failed_melting_is_the_end(run, tmp_path):
     """Of which the run that follows would know nothing: it begins with new velocities."""
-    settings = replace(SETTINGS, melt="all", melt_temperature_K=3e6, melt_ps=1.0)
+    settings = replace(SETTINGS, melt="all", melt_temperature_K=1e5, melt_ps=1.0)
     samples = run(ice(1, 2, 1), settings, tmp_path / "run.npz")
     assert samples.failure
     assert len(samples.time_ps) == 0
