@@ -543,7 +543,7 @@ def npt(tmp_path_factory: pytest.TempPathFactory) -> Npt:
     base_bar, base_K = 1000.0, 300.0
     (base,) = sample_npt(potential, [atoms] * 64, tmp_path_factory.mktemp("base"), 8, base_bar, [base_K])
     interval = ensemble.estimate_interval(state_point(base, "NPT"), verbosity=0, data_is_uncorrelated=True)
-    hot_K, pressed_bar = base_K + interval["dT"], base_bar + interval["dP"]
+    hot_K, pressed_bar = round(base_K + interval["dT"]), base_bar + interval["dP"]
     (hot,) = sample_npt(potential, [atoms] * 64, tmp_path_factory.mktemp("hot"), 9, base_bar, [hot_K])
     pressed = sample_npt(potential, [atoms] * 64, tmp_path_factory.mktemp("pressed"), 10, pressed_bar, [base_K, hot_K])
     return Npt(base, pressed[0], hot, pressed[1])
