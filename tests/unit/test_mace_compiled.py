@@ -102,9 +102,9 @@ def test_a_second_fit_of_a_process_takes_the_compiled_step_of_the_first(
     monkeypatch.setattr(_mace_net, "_idle", {})
     monkeypatch.setattr(_mace_net, "evaluator", counted)
 
-    def fitted(frames: list[Atoms], name: str) -> bytes:
+    def fitted(frames: list[Atoms], name: str, warm_start: Path | None = None) -> bytes:
         e0_eV = model_examples.atomic_energies(methanol)
-        task = FitTask(frames, methanol[:5], e0_eV, 1, tmp_path / name, "cpu", compile_cache=kernels)
+        task = FitTask(frames, methanol[:5], e0_eV, 1, tmp_path / name, "cpu", kernels, warm_start=warm_start)
         _mace_train.fit(config, task)
         return (tmp_path / name / "model.safetensors").read_bytes()
 
@@ -113,3 +113,6 @@ def test_a_second_fit_of_a_process_takes_the_compiled_step_of_the_first(
     assert sum(traced) == 1
     monkeypatch.setattr(_mace_net, "_idle", {})
     assert fitted(methanol[5:10], "alone") == second
+    warm = fitted(methanol[:5], "warm", tmp_path / "second")
+    monkeypatch.setattr(_mace_net, "_idle", {})
+    assert fitted(methanol[:5], "warm_alone", tmp_path / "second") == warm != second

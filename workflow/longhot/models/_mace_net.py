@@ -141,10 +141,14 @@ def network_with(
             if key not in _prototypes:
                 _prototypes[key] = build_network(config, numbers, statistics, traceable)
             network = copy.deepcopy(_prototypes[key])
+    _fill(network, statistics, weights)
+    return network
+
+
+def _fill(network: Any, statistics: dict[str, float], weights: dict[str, torch.Tensor]) -> None:
     network.scale_shift.scale.fill_(statistics["rms_eV_per_A"])
     network.scale_shift.shift.fill_(statistics["mean_eV"])
     load_weights(network, weights)
-    return network
 
 
 def shape_of(config: Config, numbers: list[int], statistics: dict[str, float], device: str = "cpu") -> str:
@@ -173,6 +177,14 @@ def compiled_like(network: torch.nn.Module, shape: str) -> Compiled:
     with torch.no_grad():
         torch._foreach_copy_(list(found.network.parameters()), list(network.parameters()))
     found.network.scale_shift.load_state_dict(network.scale_shift.state_dict())
+    return found
+
+
+def idle_with(shape: str, statistics: dict[str, float], weights: dict[str, torch.Tensor]) -> Compiled | None:
+    """A network of a ``shape`` that was given back, with other weights and scale; None where there is none."""
+    found = _idle.pop(shape, None)
+    if found is not None:
+        _fill(found.network, statistics, weights)
     return found
 
 

@@ -33,6 +33,7 @@ from longhot.models._mace_net import (
     compiled_like,
     evaluator,
     give_back,
+    idle_with,
     network_with,
     shape_of,
 )
@@ -249,6 +250,9 @@ class Fit:
         else:
             logger.info("beginning with the weights in %s", warm_start)
             weights = load_file(warm_start / WEIGHTS_FILE)
+            idle = idle_with(self.shape, self.statistics, weights) if self.compiled else None
+            if idle is not None:
+                return idle
             network = network_with(self.config, self.numbers, self.statistics, weights, traceable=self.compiled)
         network = network.to(self.task.device)
         if self.compiled:
