@@ -25,6 +25,11 @@ TEST_SET = "test_set"
 """Key in ``atoms.info`` of a test frame: the name of the test set that it belongs to."""
 
 
+def evenly_spread(n_frames: int, at_most: int) -> np.ndarray:
+    """Indices of at most so many of ``n_frames`` frames, ascending, the first and the last of them included."""
+    return np.unique(np.linspace(0, n_frames - 1, min(n_frames, at_most)).round().astype(int))
+
+
 def labelled(atoms: Atoms, energy_eV: float, forces_eV_per_A: np.ndarray) -> Atoms:
     """Copy of ``atoms`` without calculator that carries the two labels."""
     frame = atoms.copy()

@@ -15,6 +15,7 @@ from longhot.block import InputError
 from longhot.config import Recheck
 from longhot.dynamics.trajectory import Snapshots, read_numbers, read_replica
 from longhot.files import atomic_path
+from longhot.frames import evenly_spread
 from longhot.uncertainty.committee import Committee, committee_force_std
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def spread_of(frames: Snapshots, template: Atoms, committee: Committee) -> np.nd
     Of a long trajectory ``MAX_CANDIDATES`` frames spread evenly are looked at, the others stay NaN.
     """
     found = np.full(len(frames), np.nan)
-    looked_at = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), MAX_CANDIDATES)).round().astype(int))
+    looked_at = evenly_spread(len(frames), MAX_CANDIDATES)
     if looked_at.size:
         found[looked_at] = committee.force_std([frame_of(template, frames, index) for index in looked_at])
     return found

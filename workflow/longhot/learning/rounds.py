@@ -254,10 +254,7 @@ def visited(md: Path, template: Atoms) -> list[Atoms]:
             before_failure += [rechecking.frame_of(template, last, int(index)) for index in alive]
     every = stored + before_failure
     sound = [frame for frame, is_usable in zip(every, usable(every), strict=True) if is_usable]
-    if len(sound) <= MAX_CANDIDATES:
-        return sound
-    kept = np.unique(np.linspace(0, len(sound) - 1, MAX_CANDIDATES).round().astype(int))
-    return [sound[index] for index in kept]
+    return [sound[index] for index in fr.evenly_spread(len(sound), MAX_CANDIDATES)]
 
 
 def _fit(inputs: Inputs, seed: int, train: list[Atoms], last: dict[str, Any] | None, folder: Path) -> float:

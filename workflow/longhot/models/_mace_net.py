@@ -114,18 +114,16 @@ def network_with(
     numbers: list[int],
     statistics: dict[str, float],
     weights: dict[str, torch.Tensor],
-    traceable: bool = False,
 ) -> torch.nn.Module:
     """A network with given weights: a copy where the process has built its like, for e3nn takes a second to build one.
 
-    One that is traceable is always built: e3nn turns copies into TorchScript.
+    It is eager: e3nn turns the parts of copies into TorchScript, which cannot be traced.
 
     Args:
         config: hyperparameters.
         numbers: as in ``build_network``.
         statistics: as in ``build_network``.
         weights: of a network of the same hyperparameters, by name.
-        traceable: as in ``build_network``.
 
     Raises:
         RuntimeError: a parameter is missing or of another shape.
@@ -133,14 +131,11 @@ def network_with(
     import torch
 
     key = shape_of(config, numbers, statistics)
-    # What is drawn for weights that are never used must not move the generator of those that are.
-    with torch.random.fork_rng():
-        if traceable:
-            network: Any = build_network(config, numbers, statistics, traceable)
-        else:
-            if key not in _prototypes:
-                _prototypes[key] = build_network(config, numbers, statistics, traceable)
-            network = copy.deepcopy(_prototypes[key])
+    if key not in _prototypes:
+        # What is drawn for weights that are never used must not move the generator of those that are.
+        with torch.random.fork_rng():
+            _prototypes[key] = build_network(config, numbers, statistics, traceable=False)
+    network = copy.deepcopy(_prototypes[key])
     _fill(network, statistics, weights)
     return network
 
@@ -164,27 +159,21 @@ class Compiled(NamedTuple):
     step: Callable[[dict[str, torch.Tensor]], Any]
 
 
-def compiled_like(network: torch.nn.Module, shape: str) -> Compiled:
-    """The network and its compiled step; in its place one of its ``shape`` that was given back, with its weights.
+def take_compiled(
+    shape: str,
+    statistics: dict[str, float],
+    weights: dict[str, torch.Tensor],
+    build: Callable[[], torch.nn.Module],
+) -> Compiled:
+    """A network of a shape with given weights, and its compiled step: what was given back, else what ``build`` makes.
 
-    To trace a network takes seconds, even where its kernels are at hand.
+    To build a network takes most of a second, and to trace it some more, even where its kernels are at hand.
     """
-    import torch
-
-    if shape not in _idle:
-        return Compiled(network, evaluator(network, compiled=True, training=True))
-    found = _idle.pop(shape)
-    with torch.no_grad():
-        torch._foreach_copy_(list(found.network.parameters()), list(network.parameters()))
-    found.network.scale_shift.load_state_dict(network.scale_shift.state_dict())
-    return found
-
-
-def idle_with(shape: str, statistics: dict[str, float], weights: dict[str, torch.Tensor]) -> Compiled | None:
-    """A network of a ``shape`` that was given back, with other weights and scale; None where there is none."""
     found = _idle.pop(shape, None)
-    if found is not None:
-        _fill(found.network, statistics, weights)
+    if found is None:
+        network = build()
+        found = Compiled(network, evaluator(network, compiled=True, training=True))
+    _fill(found.network, statistics, weights)
     return found
 
 

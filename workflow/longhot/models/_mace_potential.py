@@ -46,12 +46,12 @@ class MacePotential:
         """The network with its weights, frozen."""
         from ase.data import chemical_symbols
 
-        if with_atomic_energies:
-            e0 = [self.e0_eV[chemical_symbols[number]] for number in self.numbers]
+        if traceable or with_atomic_energies:
+            e0 = [self.e0_eV[chemical_symbols[number]] for number in self.numbers] if with_atomic_energies else None
             network = build_network(self.config, self.numbers, self.statistics, traceable, e0)
             load_weights(network, self._weights)
         else:
-            network = network_with(self.config, self.numbers, self.statistics, self._weights, traceable)
+            network = network_with(self.config, self.numbers, self.statistics, self._weights)
         return network.to(self.device).requires_grad_(False)
 
     @cached_property

@@ -30,12 +30,11 @@ from longhot.models._mace_net import (
     ARCHITECTURE,
     Compiled,
     build_network,
-    compiled_like,
     evaluator,
     give_back,
-    idle_with,
     network_with,
     shape_of,
+    take_compiled,
 )
 
 if TYPE_CHECKING:
@@ -243,20 +242,22 @@ class Fit:
         import torch
         from safetensors.torch import load_file
 
+        def build() -> torch.nn.Module:
+            network = build_network(self.config, self.numbers, self.statistics, traceable=self.compiled)
+            return network.to(self.task.device)
+
         warm_start = self.task.warm_start
         if warm_start is None:
             torch.manual_seed(self.task.seed)
-            network = build_network(self.config, self.numbers, self.statistics, traceable=self.compiled)
-        else:
-            logger.info("beginning with the weights in %s", warm_start)
-            weights = load_file(warm_start / WEIGHTS_FILE)
-            idle = idle_with(self.shape, self.statistics, weights) if self.compiled else None
-            if idle is not None:
-                return idle
-            network = network_with(self.config, self.numbers, self.statistics, weights, traceable=self.compiled)
-        network = network.to(self.task.device)
+            fresh = build()
+            if self.compiled:
+                return take_compiled(self.shape, self.statistics, dict(fresh.named_parameters()), lambda: fresh)
+            return Compiled(fresh, evaluator(fresh, compiled=False, training=True))
+        logger.info("beginning with the weights in %s", warm_start)
+        weights = load_file(warm_start / WEIGHTS_FILE)
         if self.compiled:
-            return compiled_like(network, self.shape)
+            return take_compiled(self.shape, self.statistics, weights, build)
+        network = network_with(self.config, self.numbers, self.statistics, weights).to(self.task.device)
         return Compiled(network, evaluator(network, compiled=False, training=True))
 
     def _identity(self) -> str:

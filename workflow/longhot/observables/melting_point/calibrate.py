@@ -57,7 +57,7 @@ def calibrate(
 def visited_frames(runs: Sequence[Samples], n_frames: int) -> list[Atoms]:
     """Frames spread evenly over all runs and their lengths."""
     pool = [frame for run in runs for frame in frames_of(run)]
-    return [pool[one] for one in np.unique(np.linspace(0, len(pool) - 1, n_frames).round().astype(int))] if pool else []
+    return [pool[one] for one in fr.evenly_spread(len(pool), n_frames)]
 
 
 def _labelled(frames: Sequence[Atoms], reference: Block | None) -> list[Atoms]:

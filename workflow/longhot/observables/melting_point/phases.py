@@ -9,6 +9,7 @@ import numpy as np
 from ase import units
 
 from longhot.dynamics.samples import Samples
+from longhot.frames import evenly_spread
 from longhot.observables.crystallinity import crystalline_share
 from longhot.uncertainty.reweighting import decorrelate, student_factor
 
@@ -84,7 +85,7 @@ def analyse(samples: Samples, phase: str, temperature_K: float, equilibration_ps
 def mean_crystalline_share(samples: Samples) -> float:
     """Over at most ``MAX_FRAMES_TO_CLASSIFY`` frames, spread evenly."""
     positions_A = samples.oxygen_A
-    chosen = np.unique(np.linspace(0, len(positions_A) - 1, MAX_FRAMES_TO_CLASSIFY).round().astype(int))
+    chosen = evenly_spread(len(positions_A), MAX_FRAMES_TO_CLASSIFY)
     cells_A = samples.cell_A[samples.frame_sample]
     return float(np.mean([crystalline_share(positions_A[one], cells_A[one]) for one in chosen]))
 
