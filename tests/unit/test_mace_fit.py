@@ -27,6 +27,7 @@ N_STEPS, KILLED_AFTER = 24, 17
 TINY = {"channels": 4, "max_L": 0, "max_ell": 1, "layers": 1, "correlation": 1, "gradient_steps": N_STEPS}
 MODEL_FILES = ("model.safetensors", "model.json")
 
+CHECKPOINTS = {".checkpoint.pt", ".checkpoint.previous.pt"}
 CHILD = f"""
 import os, signal, sys
 sys.path[:0] = [{str(TESTS)!r}, {str(TESTS.parent / "workflow")!r}]
@@ -57,7 +58,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("killed")
     child = subprocess.run([sys.executable, "-W", "ignore", "-c", CHILD, str(directory)], check=False, timeout=120)
     assert child.returncode == -signal.SIGKILL
-    assert [path.name for path in directory.iterdir()] == [".checkpoint.pt"]
+    assert {path.name for path in directory.iterdir()} == CHECKPOINTS
     return directory
 
 
@@ -70,7 +71,8 @@ def unbroken(methanol: list[Atoms], tmp_path_factory: pytest.TempPathFactory) ->
 
 def copy_of_killed(killed: Path, directory: Path) -> Path:
     directory.mkdir(exist_ok=True)
-    (directory / ".checkpoint.pt").write_bytes((killed / ".checkpoint.pt").read_bytes())
+    for name in CHECKPOINTS:
+        (directory / name).write_bytes((killed / name).read_bytes())
     return directory
 
 
@@ -99,7 +101,31 @@ def test_a_killed_fit_ends_bit_for_bit_like_an_unbroken_one(
         model_examples.fit("mace", methanol, directory, **TINY)
     assert "going on from step 14 of 24" in caplog.text
     assert_same_fit(directory, unbroken)
-    assert not (directory / ".checkpoint.pt").exists()
+    assert not CHECKPOINTS & {path.name for path in directory.iterdir()}
+
+
+@pytest.mark.parametrize(("n_damaged", "said"), [(1, "going on from step 7 of 24"), (2, "")])
+def test_a_damaged_checkpoint_is_passed_over(
+    n_damaged: int,
+    said: str,
+    killed: Path,
+    unbroken: Path,
+    methanol: list[Atoms],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One flipped bit in the newest, or in both: the same weights from the one before it, or from the start."""
+    directory = copy_of_killed(killed, tmp_path)
+    for name in sorted(CHECKPOINTS, key=len)[:n_damaged]:
+        content = bytearray((directory / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (directory / name).write_bytes(content)
+    with caplog.at_level("INFO"):
+        model_examples.fit("mace", methanol, directory, **TINY)
+    assert caplog.text.count("is damaged and goes") == n_damaged
+    assert said in caplog.text
+    assert ("going on" in caplog.text) == bool(said)
+    assert_same_fit(directory, unbroken)
 
 
 def relabelled(frames: list[Atoms]) -> list[Atoms]:

@@ -22,7 +22,7 @@ from longhot import references
 from longhot.files import read_json
 from longhot.langevin import BLOCK_STEPS, Stream, draw_noise, draw_velocities
 from longhot.learning import fits
-from longhot.learning.online import CommitteeLearner, Online, run, updated_ratio
+from longhot.learning.online import WORK_FOLDER, CommitteeLearner, Online, run, updated_ratio
 from longhot.models import FitTask, load
 from longhot.potential import Label
 from longhot.uncertainty.committee import Committee, atom_spreads
@@ -350,6 +350,31 @@ def test_sigterm_ends_the_step_and_leaves_a_checkpoint(unbroken: Path, tmp_path:
     again = Toy()
     run(again, reference, INITIAL, ethanol(), SETTINGS, SEED, tmp_path)
     assert again.n_calls == 401 - 150
+    assert_same(unbroken, tmp_path)
+
+
+def flip(path: Path) -> None:
+    """Turn one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "n_again"),
+    [(["checkpoint.npz"], 401 - 100), (["checkpoint.npz", "checkpoint.previous.npz"], 401), (["trace.csv"], 401)],
+)
+def test_damage_costs_work_and_nothing_else(spoilt: list[str], n_again: int, unbroken: Path, tmp_path: Path) -> None:
+    """A flipped bit in the newest checkpoint, in both, or in the rows that both know."""
+    toy = Toy(deeds={150: lambda: os.kill(os.getpid(), signal.SIGTERM)})
+    with pytest.raises(SystemExit):
+        run(toy, reference, INITIAL, ethanol(), SETTINGS, SEED, tmp_path)
+    for name in spoilt:
+        flip(tmp_path / WORK_FOLDER / name)
+    again = Toy()
+    run(again, reference, INITIAL, ethanol(), SETTINGS, SEED, tmp_path)
+    assert again.n_calls <= n_again
+    assert again.n_calls > n_again - 50
     assert_same(unbroken, tmp_path)
 
 

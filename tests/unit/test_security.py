@@ -194,7 +194,8 @@ def test_a_pickle_in_place_of_weights_does_not_run(family: str, disguise: str, t
 def test_a_payload_in_a_checkpoint_does_not_run(
     zipped: bool, methanol: list[Atoms], tmp_path: Path, canary: Path
 ) -> None:
-    torch_file(tmp_path / ".checkpoint.pt", canary, zipped)
+    torch_file(tmp_path / "payload", canary, zipped)
+    files.write_checkpoint(tmp_path / ".checkpoint.pt", (tmp_path / "payload").read_bytes())
     with contextlib.suppress(Exception):  # whether the fit begins anew or ends is tested with the fits
         model_examples.fit("mace", methanol[:10], tmp_path, gradient_steps=5)
 

@@ -107,5 +107,11 @@ def sound_checkpoints(path: Path) -> Iterator[bytes]:
             one.unlink()
 
 
+def remove_checkpoints(path: Path) -> None:
+    """Remove what ``write_checkpoint`` wrote, once nothing is to go on from it."""
+    for one in (path, _previous(path)):
+        one.unlink(missing_ok=True)
+
+
 def _previous(path: Path) -> Path:
     return path.with_suffix(f".previous{path.suffix}")

@@ -33,7 +33,7 @@ from longhot import frames as fr
 from longhot.config import ActiveLearning, Online
 from longhot.dynamics.detectors import Detectors, Outcome, name_atom, nonfinite
 from longhot.dynamics.engine import sigterm
-from longhot.files import atomic_path, read_json, sha256, write_json, write_text
+from longhot.files import read_json, sha256, sound_checkpoints, write_checkpoint, write_json, write_text
 from longhot.langevin import BLOCK_STEPS, Integrator, State, Stream, draw_noise, draw_velocities
 from longhot.learning import fits
 from longhot.models import FitTask, load
@@ -315,8 +315,9 @@ class _Trace:
     def __init__(self, path: Path, n_bytes: int) -> None:
         self.path = path
         self._handle = path.open("r+b" if n_bytes else "w+b")
+        self._hash = hashlib.sha256(self._handle.read(n_bytes))
         self._handle.truncate(n_bytes)
-        self._handle.seek(0, os.SEEK_END)
+        self._handle.seek(n_bytes)
         if not n_bytes:
             self.append(TRACE_COLUMNS)
 
@@ -324,15 +325,21 @@ class _Trace:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(row)
         self._handle.write(text.getvalue().encode())
+        self._hash.update(text.getvalue().encode())
 
-    def sync(self) -> int:
-        """Return the length in bytes once all rows are on disk."""
+    def sync(self) -> tuple[int, str]:
+        """Length in bytes and SHA-256 of all rows, once they are on disk."""
         self._handle.flush()
         os.fsync(self._handle.fileno())
-        return self._handle.tell()
+        return self._handle.tell(), self._hash.hexdigest()
 
     def close(self) -> None:
         self._handle.close()
+
+
+def _holds(trace: Path, n_bytes: int, digest: str) -> bool:
+    """Whether a trace begins with the rows that a checkpoint knows."""
+    return trace.exists() and hashlib.sha256(trace.read_bytes()[:n_bytes]).hexdigest() == digest
 
 
 class _Run:
@@ -525,43 +532,50 @@ class _Run:
     def save_checkpoint(self) -> None:
         """Write everything that the rest of the run depends on, with the trace on disk before it."""
         tally = asdict(replace(self.tally, wall_s=self._wall_s()))
-        scalars = {"digest": self.digest, "tally": tally, "trace_bytes": self.trace.sync()}
-        with atomic_path(self.work / "checkpoint.npz") as temporary:
-            np.savez(
-                temporary,
-                allow_pickle=False,
-                scalars=np.array(json.dumps(scalars)),
-                **vars(self.state),
-                learned_positions_A=np.array([frame.positions for frame in self.learned]),
-                learned_energy_eV=fr.energies(self.learned),
-                learned_forces_eV_per_A=np.array(fr.forces(self.learned)),
-                learned_step=np.array([frame.info.get(STEP, -1) for frame in self.learned]),
-            )
+        trace_bytes, trace_sha256 = self.trace.sync()
+        scalars = {"digest": self.digest, "tally": tally, "trace_bytes": trace_bytes, "trace_sha256": trace_sha256}
+        content = io.BytesIO()
+        np.savez(
+            content,
+            allow_pickle=False,
+            scalars=np.array(json.dumps(scalars)),
+            **vars(self.state),
+            learned_positions_A=np.array([frame.positions for frame in self.learned]),
+            learned_energy_eV=fr.energies(self.learned),
+            learned_forces_eV_per_A=np.array(fr.forces(self.learned)),
+            learned_step=np.array([frame.info.get(STEP, -1) for frame in self.learned]),
+        )
+        write_checkpoint(self.work / "checkpoint.npz", content.getvalue())
 
     def _load_checkpoint(self) -> int:
-        """Take up the state of a checkpoint of this very run; the bytes of its trace, 0 without one."""
-        path, trace = self.work / "checkpoint.npz", self.work / "trace.csv"
-        if not path.exists() or not trace.exists():
-            return 0
-        with np.load(path) as stored:
+        """Take up the newest sound checkpoint of this very run; the bytes of its trace, 0 without one."""
+        for content in sound_checkpoints(self.work / "checkpoint.npz"):
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                stored = dict(archive)
             scalars = json.loads(str(stored["scalars"]))
-            if scalars["digest"] != self.digest or trace.stat().st_size < scalars["trace_bytes"]:
+            if scalars["digest"] != self.digest:
                 logger.info("the checkpoint in %s is of another run, starting anew", self.work)
                 return 0
-            for name in vars(self.state):
-                getattr(self.state, name)[...] = stored[name]
-            learned: list[Atoms] = []
-            names = ("learned_positions_A", "learned_energy_eV", "learned_forces_eV_per_A", "learned_step")
-            for positions_A, energy_eV, forces_eV_per_A, step in zip(*(stored[name] for name in names), strict=True):
-                frame = fr.labelled(self.atoms, energy_eV, forces_eV_per_A)
-                frame.positions = positions_A
-                if step >= 0:
-                    frame.info[STEP] = int(step)
-                learned.append(frame)
-        self.learned = learned
-        self.tally = _Tally(**scalars["tally"])
+            if _holds(self.work / "trace.csv", scalars["trace_bytes"], scalars["trace_sha256"]):
+                self._take_up(stored, _Tally(**scalars["tally"]))
+                return int(scalars["trace_bytes"])
+            logger.warning("%s is damaged: its rows are not those that a checkpoint knows", self.work / "trace.csv")
+        return 0
+
+    def _take_up(self, stored: dict[str, np.ndarray], tally: _Tally) -> None:
+        """Go on from a checkpoint."""
+        for name in vars(self.state):
+            getattr(self.state, name)[...] = stored[name]
+        self.learned = []
+        names = ("learned_positions_A", "learned_energy_eV", "learned_forces_eV_per_A", "learned_step")
+        for positions_A, energy_eV, forces_eV_per_A, step in zip(*(stored[name] for name in names), strict=True):
+            frame = fr.labelled(self.atoms, energy_eV, forces_eV_per_A)
+            frame.positions = positions_A
+            if step >= 0:
+                frame.info[STEP] = int(step)
+            self.learned.append(frame)
+        self.tally = tally
         logger.info("going on from step %d of %d", self.tally.step, self.n_steps)
-        return int(scalars["trace_bytes"])
 
     def finish(self) -> None:
         """Write the outputs, whole, the outcome last, and remove what only a restart needs."""

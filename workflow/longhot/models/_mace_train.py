@@ -22,7 +22,16 @@ import numpy as np
 
 from longhot import frames as fr
 from longhot.block import InputError
-from longhot.files import atomic_path, read_json, sha256, write_json, write_text
+from longhot.files import (
+    atomic_path,
+    read_json,
+    remove_checkpoints,
+    sha256,
+    sound_checkpoints,
+    write_checkpoint,
+    write_json,
+    write_text,
+)
 from longhot.models import FitTask, peak_memory_MB
 from longhot.models._mace_graphs import Batch, GraphBuilder, average_neighbours, is_static
 from longhot.models._mace_kernels import KERNELS_FILE, kernels
@@ -337,24 +346,25 @@ class Fit:
             "best": self.best,
             "optimiser": self.optimiser.state_dict(),
         }
-        with atomic_path(self.checkpoint) as temporary:
-            torch.save(content, temporary)
+        written = io.BytesIO()
+        torch.save(content, written)
+        write_checkpoint(self.checkpoint, written.getvalue())
 
     def load_checkpoint(self) -> None:
-        """Go on from a checkpoint of the same fit, where there is one."""
+        """Go on from the newest sound checkpoint of the same fit, where there is one."""
         import torch
 
-        if not self.checkpoint.exists():
+        for written in sound_checkpoints(self.checkpoint):
+            content = torch.load(io.BytesIO(written), weights_only=True, map_location=self.task.device)
+            if content["identity"] != self.identity:
+                logger.info("the checkpoint belongs to another fit, starting anew")
+                return
+            self.progress = Progress(**content["progress"])
+            self._set_weights(content["network"])
+            self.average, self.best = content["average"], content["best"]
+            self.optimiser.load_state_dict(content["optimiser"])
+            logger.info("going on from step %d of %d", self.progress.step, self.total)
             return
-        content = torch.load(self.checkpoint, weights_only=True, map_location=self.task.device)
-        if content["identity"] != self.identity:
-            logger.info("the checkpoint belongs to another fit, starting anew")
-            return
-        self.progress = Progress(**content["progress"])
-        self._set_weights(content["network"])
-        self.average, self.best = content["average"], content["best"]
-        self.optimiser.load_state_dict(content["optimiser"])
-        logger.info("going on from step %d of %d", self.progress.step, self.total)
 
     def validate(self) -> None:
         """Take the validation error, keep the best weights, log one line."""
@@ -449,6 +459,6 @@ def fit(config: Config, task: FitTask) -> None:
     state.load_checkpoint()
     state.run()
     state.write()
-    state.checkpoint.unlink(missing_ok=True)
+    remove_checkpoints(state.checkpoint)
     if state.compiled:
         give_back(Compiled(state.network, state.step_function), state.shape)
