@@ -244,7 +244,7 @@ def test_an_archive_that_is_exchanged_after_the_check_is_not_read(bag: Path) -> 
 
 def test_every_model_of_a_study_has_its_folder() -> None:
     """Fits, the control, the members of two committees, and those of five rounds of two seeds."""
-    folders = plan.model_folders(load(finished_studies.CONFIG))
+    folders = plan.outputs.model_folders(load(finished_studies.CONFIG))
     assert len(folders) == len(set(folders)) == 4 * 2 * 2 + 1 + 2 * 4 + 5 * 2
     assert "results/smoke/models/methanol/reference/n0/seed0" in folders
     assert "results/smoke/models/ice/water/n5/seed3" in folders

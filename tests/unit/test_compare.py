@@ -12,7 +12,7 @@ import pytest
 from finished_studies import melting_points, stability
 
 from longhot.block import InputError
-from longhot.plan import MAP_TABLES, TABLES
+from longhot.plan.outputs import MAP_TABLES, TABLES
 from longhot.reproduction import __main__ as report_diff
 from longhot.reproduction import bars, origins, text
 from longhot.reproduction.compare import Comparison, compare, read_tables, unequal

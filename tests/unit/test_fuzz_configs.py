@@ -78,10 +78,13 @@ def numbers(value: Any) -> list[float]:
 
 def planned_paths(study: Study) -> list[str]:
     """All files that the rules would make."""
-    found = plan.table_paths(study) + plan.figure_paths(study) + plan.card_paths(study)
-    found += plan.paths(plan.FIT, plan.fits(study)) + plan.paths(plan.OUTCOMES, plan.simulations(study))
-    found += plan.paths(plan.RECORDS, plan.rounds(study)) + plan.initial_subsets(study)
-    found += plan.sampler_paths(study) + plan.committee_paths(study)
+    made = plan.files
+    found = plan.outputs.table_paths(study) + plan.outputs.figure_paths(study) + plan.outputs.card_paths(study)
+    found += made.paths(made.FIT, plan.training.fits(study))
+    found += made.paths(made.OUTCOMES, plan.simulation.simulations(study))
+    found += made.paths(made.RECORDS, plan.active_learning.rounds(study))
+    found += plan.active_learning.initial_subsets(study)
+    found += plan.melting_point.sampler_paths(study) + plan.melting_point.committee_paths(study)
     return found
 
 
@@ -98,7 +101,7 @@ def check_sound(study: Study) -> None:
         assert ".." not in Path(path).parts
         assert max(len(part) for part in Path(path).parts) <= 255
     assert len(paths) == len(set(paths)), "two jobs would write one file"
-    assert len(plan.fits(study)) <= MOST_JOBS
+    assert len(plan.training.fits(study)) <= MOST_JOBS
     for question in get_args(Question):
         block = getattr(study, question)
         for key in STRUCTURES:

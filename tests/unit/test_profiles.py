@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from longhot import devices
 from longhot.config import load
-from longhot.plan import sampler_model
+from longhot.plan.melting_point import sampler_model
 from longhot.resources import gpus, growing
 
 ROOT = Path(__file__).resolve().parents[2]

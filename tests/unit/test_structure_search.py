@@ -23,6 +23,7 @@ from longhot.config import StructureSearch, load, load_file
 from longhot.files import read_json
 from longhot.learning import search_rounds
 from longhot.learning.structure_search import BOND_CHANGED, alike, distinct, fingerprint, relax, search
+from longhot.plan import structure_search as searches
 from longhot.potential import BatchResult, Label
 from longhot.potential_calculator import PotentialCalculator, PotentialError
 from longhot.report.structure_search_verdict import structure_search
@@ -295,13 +296,13 @@ def test_jobs_of_the_question() -> None:
     rounds = [f"round{number}" for number in range(5)]
     folder = "results/structure-search/structure_search/seed{}/{}/record.json"
     expected = [folder.format(seed, name) for seed in (0, 1) for name in [*rounds, "reference"]]
-    assert sorted(plan.search_records(study)) == sorted(expected)
+    assert sorted(searches.search_records(study)) == sorted(expected)
     later = SimpleNamespace(study="structure-search", seed="1", round="2")
-    assert plan.search_before(study, later) == [folder.format(1, "round1")]
-    assert plan.search_before(study, SimpleNamespace(study="structure-search", seed="1", round="0")) == []
-    assert plan.search_subset(study, later) == ["results/structure-search/subsets/glycol/seed1/n20.json"]
-    assert plan.largest_train_size(study, "glycol") == 20
-    assert plan.used_datasets(study) == ["glycol"]
+    assert searches.search_before(study, later) == [folder.format(1, "round1")]
+    assert searches.search_before(study, SimpleNamespace(study="structure-search", seed="1", round="0")) == []
+    assert searches.search_subset(study, later) == ["results/structure-search/subsets/glycol/seed1/n20.json"]
+    assert plan.training.largest_train_size(study, "glycol") == 20
+    assert plan.outputs.used_datasets(study) == ["glycol"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from studies import SMOKE, copy_of_repository, planned, snakemake
 
 from longhot.learning import dataset_map
-from longhot.plan import FIGURES
+from longhot.plan.outputs import FIGURES
 from longhot.report import structures
 
 pytestmark = pytest.mark.workflow

@@ -18,9 +18,9 @@ rule dataset:
         gpu=lambda wildcards: gpus(STUDY, None, STUDY.datasets[wildcards.dataset].reference),
     params:
         dataset=lambda wildcards: STUDY.datasets[wildcards.dataset].model_dump(mode="json"),
-        reference=lambda wildcards: plan.reference_block(STUDY, STUDY.datasets[wildcards.dataset].reference),
-        largest_train_size=lambda wildcards: plan.largest_train_size(STUDY, wildcards.dataset),
-        code=lambda wildcards: code_digest("dataset", *plan.dataset_plugins(STUDY, wildcards.dataset)),
+        reference=lambda wildcards: plan.modules.reference_block(STUDY, STUDY.datasets[wildcards.dataset].reference),
+        largest_train_size=lambda wildcards: plan.training.largest_train_size(STUDY, wildcards.dataset),
+        code=lambda wildcards: code_digest("dataset", *plan.modules.dataset_plugins(STUDY, wildcards.dataset)),
     script:
         "../scripts/dataset.py"
 

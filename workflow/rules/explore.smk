@@ -1,6 +1,6 @@
 rule dataset_map:
     input:
-        plan.map_paths(STUDY),
+        plan.data_map.map_paths(STUDY),
     output:
         dataset_map=table("dataset_map", "Data"),
         reach=table("training_reach", "Data"),
@@ -14,7 +14,7 @@ rule dataset_map:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        sources=plan.map_sources(STUDY),
+        sources=plan.data_map.map_sources(STUDY),
         code=code_digest("dataset_map"),
     script:
         "../scripts/dataset_map.py"
@@ -45,7 +45,7 @@ rule dataset_map_figure:
 
 rule structures:
     input:
-        plan.map_paths(STUDY),
+        plan.data_map.map_paths(STUDY),
         dataset_map=rules.dataset_map.output.dataset_map,
     output:
         "results/{study}/report/structures.json.gz",
@@ -56,7 +56,7 @@ rule structures:
     conda:
         "../../envs/base.yaml"
     params:
-        sources=plan.map_sources(STUDY),
+        sources=plan.data_map.map_sources(STUDY),
         code=code_digest("structures"),
     script:
         "../scripts/structures.py"

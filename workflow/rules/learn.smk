@@ -1,13 +1,13 @@
 rule active_round:
     # All seeds in one job: loading MACE and its kernels takes as long as a small round.
     input:
-        before=lambda wildcards: plan.round_before(STUDY, wildcards),
-        pool=plan.dataset_file(STUDY, "train_pool.extxyz"),
-        valid=plan.dataset_file(STUDY, "valid.extxyz"),
-        test=plan.dataset_file(STUDY, "test.extxyz"),
-        atomic_energies=plan.dataset_file(STUDY, "atomic_energies.json"),
-        subsets=plan.initial_subsets(STUDY),
-        compiled=plan.loop_compile_cache(STUDY),
+        before=lambda wildcards: plan.active_learning.round_before(STUDY, wildcards),
+        pool=plan.active_learning.dataset_file(STUDY, "train_pool.extxyz"),
+        valid=plan.active_learning.dataset_file(STUDY, "valid.extxyz"),
+        test=plan.active_learning.dataset_file(STUDY, "test.extxyz"),
+        atomic_energies=plan.active_learning.dataset_file(STUDY, "atomic_energies.json"),
+        subsets=plan.active_learning.initial_subsets(STUDY),
+        compiled=plan.active_learning.loop_compile_cache(STUDY),
     output:
         "results/{study}/active_learning/{strategy}/round{round}/records.json",
     log:
@@ -21,24 +21,24 @@ rule active_round:
     resources:
         mem_mb=growing(4000),
         runtime=growing(1440),
-        gpu=gpus(STUDY, plan.loop_ids(STUDY)["model"], plan.loop_reference_name(STUDY) or None),
+        gpu=gpus(STUDY, plan.active_learning.loop_ids(STUDY)["model"], plan.active_learning.loop_reference_name(STUDY) or None),
     params:
-        settings=plan.loop_block(STUDY),
-        model=MODEL_BLOCKS.get(plan.loop_ids(STUDY)["model"]),
-        reference=plan.loop_reference(STUDY),
-        reference_name=plan.loop_reference_name(STUDY),
+        settings=plan.active_learning.loop_block(STUDY),
+        model=MODEL_BLOCKS.get(plan.active_learning.loop_ids(STUDY)["model"]),
+        reference=plan.active_learning.loop_reference(STUDY),
+        reference_name=plan.active_learning.loop_reference_name(STUDY),
         store=LABELS,
         device=STUDY.study.device,
-        code=code_digest("active_round", *plan.loop_plugins(STUDY)),
+        code=code_digest("active_round", *plan.active_learning.loop_plugins(STUDY)),
     script:
         "../scripts/active_round.py"
 
 
 rule active_online:
     input:
-        start=plan.first_round(STUDY),
-        test=plan.dataset_file(STUDY, "test.extxyz"),
-        atomic_energies=plan.dataset_file(STUDY, "atomic_energies.json"),
+        start=plan.active_learning.first_round(STUDY),
+        test=plan.active_learning.dataset_file(STUDY, "test.extxyz"),
+        atomic_energies=plan.active_learning.dataset_file(STUDY, "atomic_energies.json"),
     output:
         trace="results/{study}/active_learning/online/trace.csv",
         learned="results/{study}/active_learning/online/learned.extxyz",
@@ -53,21 +53,21 @@ rule active_online:
     resources:
         mem_mb=growing(4000),
         runtime=growing(1440),
-        gpu=gpus(STUDY, plan.loop_ids(STUDY)["model"], plan.loop_reference_name(STUDY) or None),
+        gpu=gpus(STUDY, plan.active_learning.loop_ids(STUDY)["model"], plan.active_learning.loop_reference_name(STUDY) or None),
     params:
-        settings=plan.loop_block(STUDY),
-        model=MODEL_BLOCKS.get(plan.loop_ids(STUDY)["model"]),
-        reference=plan.loop_reference(STUDY),
+        settings=plan.active_learning.loop_block(STUDY),
+        model=MODEL_BLOCKS.get(plan.active_learning.loop_ids(STUDY)["model"]),
+        reference=plan.active_learning.loop_reference(STUDY),
         device=STUDY.study.device,
-        code=code_digest("active_online", *plan.loop_plugins(STUDY)),
+        code=code_digest("active_online", *plan.active_learning.loop_plugins(STUDY)),
     script:
         "../scripts/active_online.py"
 
 
 rule active_learning_tables:
     input:
-        records=plan.paths(plan.RECORDS, plan.rounds(STUDY)),
-        traces=plan.online_traces(STUDY),
+        records=plan.files.paths(plan.files.RECORDS, plan.active_learning.rounds(STUDY)),
+        traces=plan.active_learning.online_traces(STUDY),
     output:
         online=table("active_learning_online", "Active learning"),
         rounds=table("active_learning", "Active learning"),
@@ -79,7 +79,7 @@ rule active_learning_tables:
     conda:
         "../../envs/base.yaml"
     params:
-        ids=plan.loop_ids(STUDY),
+        ids=plan.active_learning.loop_ids(STUDY),
         code=code_digest("active_learning_tables"),
     script:
         "../scripts/active_learning_tables.py"
@@ -118,15 +118,15 @@ rule active_learning_figures:
 
 rule active_learning:
     input:
-        plan.figure_paths(STUDY, "active_learning"),
+        plan.outputs.figure_paths(STUDY, "active_learning"),
 
 
 rule reference_search:
     input:
-        pool=plan.search_file(STUDY, "train_pool.extxyz"),
-        subset=lambda wildcards: plan.search_subset(STUDY, wildcards),
+        pool=plan.structure_search.search_file(STUDY, "train_pool.extxyz"),
+        subset=lambda wildcards: plan.structure_search.search_subset(STUDY, wildcards),
     output:
-        plan.REFERENCE_SEARCH,
+        plan.files.REFERENCE_SEARCH,
     log:
         "results/{study}/logs/reference_search/seed{seed}.log",
     benchmark:
@@ -136,24 +136,24 @@ rule reference_search:
     resources:
         mem_mb=growing(2000),
         runtime=growing(1440),
-        gpu=gpus(STUDY, None, plan.search_reference(STUDY)),
+        gpu=gpus(STUDY, None, plan.structure_search.search_reference(STUDY)),
     params:
-        settings=plan.search_block(STUDY),
-        reference=plan.reference_block(STUDY, plan.search_reference(STUDY)),
-        code=code_digest("reference_search", *plan.reference_plugins(STUDY, plan.search_reference(STUDY))),
+        settings=plan.structure_search.search_block(STUDY),
+        reference=plan.modules.reference_block(STUDY, plan.structure_search.search_reference(STUDY)),
+        code=code_digest("reference_search", *plan.modules.reference_plugins(STUDY, plan.structure_search.search_reference(STUDY))),
     script:
         "../scripts/reference_search.py"
 
 
 rule search_round:
     input:
-        before=lambda wildcards: plan.search_before(STUDY, wildcards),
-        pool=plan.search_file(STUDY, "train_pool.extxyz"),
-        valid=plan.search_file(STUDY, "valid.extxyz"),
-        atomic_energies=plan.search_file(STUDY, "atomic_energies.json"),
-        subset=lambda wildcards: plan.search_subset(STUDY, wildcards),
+        before=lambda wildcards: plan.structure_search.search_before(STUDY, wildcards),
+        pool=plan.structure_search.search_file(STUDY, "train_pool.extxyz"),
+        valid=plan.structure_search.search_file(STUDY, "valid.extxyz"),
+        atomic_energies=plan.structure_search.search_file(STUDY, "atomic_energies.json"),
+        subset=lambda wildcards: plan.structure_search.search_subset(STUDY, wildcards),
     output:
-        plan.SEARCH_ROUND,
+        plan.files.SEARCH_ROUND,
     log:
         "results/{study}/logs/search_round/seed{seed}/round{round}.log",
     benchmark:
@@ -165,20 +165,20 @@ rule search_round:
     resources:
         mem_mb=growing(4000),
         runtime=growing(1440),
-        gpu=gpus(STUDY, plan.search_ids(STUDY)["model"], plan.search_reference(STUDY)),
+        gpu=gpus(STUDY, plan.structure_search.search_ids(STUDY)["model"], plan.structure_search.search_reference(STUDY)),
     params:
-        settings=plan.search_block(STUDY),
-        model=MODEL_BLOCKS.get(plan.search_ids(STUDY)["model"]),
-        reference=plan.reference_block(STUDY, plan.search_reference(STUDY)),
+        settings=plan.structure_search.search_block(STUDY),
+        model=MODEL_BLOCKS.get(plan.structure_search.search_ids(STUDY)["model"]),
+        reference=plan.modules.reference_block(STUDY, plan.structure_search.search_reference(STUDY)),
         device=STUDY.study.device,
-        code=code_digest("search_round", *plan.search_plugins(STUDY)),
+        code=code_digest("search_round", *plan.structure_search.search_plugins(STUDY)),
     script:
         "../scripts/search_round.py"
 
 
 rule structure_search_table:
     input:
-        plan.search_records(STUDY),
+        plan.structure_search.search_records(STUDY),
     output:
         table("structure_search", "Structure search"),
     log:
@@ -188,7 +188,7 @@ rule structure_search_table:
     conda:
         "../../envs/base.yaml"
     params:
-        settings=plan.search_block(STUDY),
+        settings=plan.structure_search.search_block(STUDY),
         code=code_digest("structure_search_table"),
     script:
         "../scripts/structure_search_table.py"

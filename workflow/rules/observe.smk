@@ -1,6 +1,6 @@
 rule bulk:
     input:
-        models=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
+        models=lambda wildcards: plan.melting_point.sampler_fits(STUDY, wildcards.sampler),
     output:
         "results/{study}/melting_point/{sampler}/bulk/{phase}-T{temperature}.npz",
     log:
@@ -13,21 +13,21 @@ rule bulk:
         mem_mb=growing(4000),
         runtime=growing(1440),
         gpu=lambda wildcards: gpus(
-            STUDY, plan.sampler_model(STUDY, wildcards.sampler), plan.melting_point_reference(STUDY)
+            STUDY, plan.melting_point.sampler_model(STUDY, wildcards.sampler), plan.melting_point.melting_point_reference(STUDY)
         ),
     params:
-        conditions=plan.conditions(STUDY),
-        block=lambda wildcards: plan.bulk_block(STUDY, wildcards),
-        reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
+        conditions=plan.melting_point.conditions(STUDY),
+        block=lambda wildcards: plan.melting_point.bulk_block(STUDY, wildcards),
+        reference=plan.modules.reference_block(STUDY, plan.melting_point.melting_point_reference(STUDY)),
         device=STUDY.study.device,
-        code=lambda wildcards: code_digest("bulk", *plan.sampler_plugins(STUDY, wildcards.sampler)),
+        code=lambda wildcards: code_digest("bulk", *plan.melting_point.sampler_plugins(STUDY, wildcards.sampler)),
     script:
         "../scripts/bulk.py"
 
 
 rule interface:
     input:
-        models=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
+        models=lambda wildcards: plan.melting_point.sampler_fits(STUDY, wildcards.sampler),
     output:
         solid="results/{study}/melting_point/{sampler}/interfaces/{cell}-T{temperature}/solid.npz",
         liquid="results/{study}/melting_point/{sampler}/interfaces/{cell}-T{temperature}/liquid.npz",
@@ -44,22 +44,22 @@ rule interface:
         mem_mb=growing(4000),
         runtime=growing(1440),
         gpu=lambda wildcards: gpus(
-            STUDY, plan.sampler_model(STUDY, wildcards.sampler), plan.melting_point_reference(STUDY)
+            STUDY, plan.melting_point.sampler_model(STUDY, wildcards.sampler), plan.melting_point.melting_point_reference(STUDY)
         ),
     params:
-        conditions=plan.conditions(STUDY),
-        block=lambda wildcards: plan.pinning_block(STUDY, wildcards),
-        reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
+        conditions=plan.melting_point.conditions(STUDY),
+        block=lambda wildcards: plan.melting_point.pinning_block(STUDY, wildcards),
+        reference=plan.modules.reference_block(STUDY, plan.melting_point.melting_point_reference(STUDY)),
         device=STUDY.study.device,
-        code=lambda wildcards: code_digest("interface", *plan.sampler_plugins(STUDY, wildcards.sampler)),
+        code=lambda wildcards: code_digest("interface", *plan.melting_point.sampler_plugins(STUDY, wildcards.sampler)),
     script:
         "../scripts/interface.py"
 
 
 rule coexistence:
     input:
-        pinned=lambda wildcards: plan.pinned_paths(STUDY, wildcards.sampler)[0],
-        models=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
+        pinned=lambda wildcards: plan.melting_point.pinned_paths(STUDY, wildcards.sampler)[0],
+        models=lambda wildcards: plan.melting_point.sampler_fits(STUDY, wildcards.sampler),
     output:
         "results/{study}/melting_point/{sampler}/coexistence.npz",
     log:
@@ -72,24 +72,24 @@ rule coexistence:
         mem_mb=growing(4000),
         runtime=growing(1440),
         gpu=lambda wildcards: gpus(
-            STUDY, plan.sampler_model(STUDY, wildcards.sampler), plan.melting_point_reference(STUDY)
+            STUDY, plan.melting_point.sampler_model(STUDY, wildcards.sampler), plan.melting_point.melting_point_reference(STUDY)
         ),
     params:
-        conditions=plan.conditions(STUDY),
-        block=plan.melting_point_block(STUDY, "coexistence"),
-        repeats=lambda wildcards: plan.first_interface(STUDY, wildcards.sampler)[0],
-        temperature_K=lambda wildcards: plan.first_interface(STUDY, wildcards.sampler)[1],
-        reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
+        conditions=plan.melting_point.conditions(STUDY),
+        block=plan.melting_point.melting_point_block(STUDY, "coexistence"),
+        repeats=lambda wildcards: plan.melting_point.first_interface(STUDY, wildcards.sampler)[0],
+        temperature_K=lambda wildcards: plan.melting_point.first_interface(STUDY, wildcards.sampler)[1],
+        reference=plan.modules.reference_block(STUDY, plan.melting_point.melting_point_reference(STUDY)),
         device=STUDY.study.device,
-        code=lambda wildcards: code_digest("coexistence", *plan.sampler_plugins(STUDY, wildcards.sampler)),
+        code=lambda wildcards: code_digest("coexistence", *plan.melting_point.sampler_plugins(STUDY, wildcards.sampler)),
     script:
         "../scripts/coexistence.py"
 
 
 rule member_energies:
     input:
-        bulk=lambda wildcards: plan.bulk_paths(STUDY, wildcards.sampler),
-        models=lambda wildcards: plan.member_fits(STUDY, wildcards.model, wildcards.size),
+        bulk=lambda wildcards: plan.melting_point.bulk_paths(STUDY, wildcards.sampler),
+        models=lambda wildcards: plan.melting_point.member_fits(STUDY, wildcards.model, wildcards.size),
     output:
         "results/{study}/melting_point/{sampler}/committees/{model}/n{size}/energies.npz",
     log:
@@ -103,22 +103,22 @@ rule member_energies:
         runtime=growing(720),
         gpu=lambda wildcards: gpus(STUDY, wildcards.model),
     params:
-        states=lambda wildcards: plan.sampler_files(STUDY, wildcards.sampler)["bulk"],
+        states=lambda wildcards: plan.melting_point.sampler_files(STUDY, wildcards.sampler)["bulk"],
         equilibration_ps=STUDY.melting_point.bulk.equilibration_ps if STUDY.melting_point else 0,
         device=STUDY.study.device,
-        code=code_digest("member_energies", *plan.committee_plugins(STUDY)),
+        code=code_digest("member_energies", *plan.melting_point.committee_plugins(STUDY)),
     script:
         "../scripts/member_energies.py"
 
 
 rule staged:
     input:
-        bulk=lambda wildcards: plan.bulk_paths(STUDY, wildcards.sampler),
-        pinned=lambda wildcards: plan.pinned_paths(STUDY, wildcards.sampler),
-        coexistence=lambda wildcards: plan.coexistence_paths(STUDY, wildcards.sampler),
+        bulk=lambda wildcards: plan.melting_point.bulk_paths(STUDY, wildcards.sampler),
+        pinned=lambda wildcards: plan.melting_point.pinned_paths(STUDY, wildcards.sampler),
+        coexistence=lambda wildcards: plan.melting_point.coexistence_paths(STUDY, wildcards.sampler),
         energies=rules.member_energies.output[0],
-        models=lambda wildcards: plan.member_fits(STUDY, wildcards.model, wildcards.size),
-        sampler=lambda wildcards: plan.sampler_fits(STUDY, wildcards.sampler),
+        models=lambda wildcards: plan.melting_point.member_fits(STUDY, wildcards.model, wildcards.size),
+        sampler=lambda wildcards: plan.melting_point.sampler_fits(STUDY, wildcards.sampler),
     output:
         "results/{study}/melting_point/{sampler}/committees/{model}/n{size}/staged.json",
     log:
@@ -130,22 +130,22 @@ rule staged:
     resources:
         mem_mb=growing(4000),
         runtime=growing(1440),
-        gpu=lambda wildcards: gpus(STUDY, wildcards.model, plan.melting_point_reference(STUDY)),
+        gpu=lambda wildcards: gpus(STUDY, wildcards.model, plan.melting_point.melting_point_reference(STUDY)),
     params:
-        question=plan.melting_point_block(STUDY),
-        reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
-        files=lambda wildcards: plan.sampler_files(STUDY, wildcards.sampler),
+        question=plan.melting_point.melting_point_block(STUDY),
+        reference=plan.modules.reference_block(STUDY, plan.melting_point.melting_point_reference(STUDY)),
+        files=lambda wildcards: plan.melting_point.sampler_files(STUDY, wildcards.sampler),
         device=STUDY.study.device,
-        code=code_digest("staged", *plan.committee_plugins(STUDY)),
+        code=code_digest("staged", *plan.melting_point.committee_plugins(STUDY)),
     script:
         "../scripts/staged.py"
 
 
 rule calibrate:
     input:
-        bulk=lambda wildcards: plan.bulk_paths(STUDY, wildcards.sampler),
-        models=lambda wildcards: plan.member_fits(STUDY, wildcards.model, wildcards.size),
-        test=lambda wildcards: plan.melting_point_test(STUDY),
+        bulk=lambda wildcards: plan.melting_point.bulk_paths(STUDY, wildcards.sampler),
+        models=lambda wildcards: plan.melting_point.member_fits(STUDY, wildcards.model, wildcards.size),
+        test=lambda wildcards: plan.melting_point.melting_point_test(STUDY),
     output:
         "results/{study}/melting_point/{sampler}/committees/{model}/n{size}/calibration.json",
     log:
@@ -157,23 +157,23 @@ rule calibrate:
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),
-        gpu=lambda wildcards: gpus(STUDY, wildcards.model, plan.melting_point_reference(STUDY)),
+        gpu=lambda wildcards: gpus(STUDY, wildcards.model, plan.melting_point.melting_point_reference(STUDY)),
     params:
-        reference=plan.reference_block(STUDY, plan.melting_point_reference(STUDY)),
+        reference=plan.modules.reference_block(STUDY, plan.melting_point.melting_point_reference(STUDY)),
         n_frames=STUDY.melting_point.n_md_calibration if STUDY.melting_point else 0,
         equilibration_ps=STUDY.melting_point.bulk.equilibration_ps if STUDY.melting_point else 0,
         device=STUDY.study.device,
-        code=code_digest("calibrate", *plan.committee_plugins(STUDY)),
+        code=code_digest("calibrate", *plan.melting_point.committee_plugins(STUDY)),
     script:
         "../scripts/calibrate.py"
 
 
 rule melting_point_tables:
     input:
-        plan.sampler_paths(STUDY),
-        plan.committee_paths(STUDY),
+        plan.melting_point.sampler_paths(STUDY),
+        plan.melting_point.committee_paths(STUDY),
     output:
-        **{name: table(name, "Melting point") for name in plan.TABLES["melting_point"]},
+        **{name: table(name, "Melting point") for name in plan.outputs.TABLES["melting_point"]},
     log:
         "results/{study}/logs/melting_point_tables.log",
     benchmark:
@@ -181,9 +181,9 @@ rule melting_point_tables:
     conda:
         "../../envs/mace.yaml"
     params:
-        question=plan.melting_point_block(STUDY),
-        samplers={name: plan.sampler_files(STUDY, name) for name in plan.samplers(STUDY)},
-        committees=plan.committee_files(STUDY),
+        question=plan.melting_point.melting_point_block(STUDY),
+        samplers={name: plan.melting_point.sampler_files(STUDY, name) for name in plan.melting_point.samplers(STUDY)},
+        committees=plan.melting_point.committee_files(STUDY),
         code=code_digest("melting_point_tables"),
     script:
         "../scripts/melting_point_tables.py"
@@ -241,4 +241,4 @@ rule melting_point_figures:
 
 rule melting_point:
     input:
-        plan.figure_paths(STUDY, "melting_point"),
+        plan.outputs.figure_paths(STUDY, "melting_point"),

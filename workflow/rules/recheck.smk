@@ -3,7 +3,7 @@ rule recheck:
         frames=rules.simulate.output.frames,
         outcomes=rules.simulate.output.outcomes,
         model="results/{study}/models/{dataset}/{model}/n{size}/seed{seed}/model.json",
-        committee=lambda wildcards: plan.committee(STUDY, wildcards),
+        committee=lambda wildcards: plan.simulation.committee(STUDY, wildcards),
         test=rules.dataset.output.test,
     output:
         table="results/{study}/rechecks/{dataset}/{model}/n{size}/seed{seed}.csv",
@@ -14,22 +14,22 @@ rule recheck:
         "results/{study}/benchmarks/recheck/{dataset}/{model}/n{size}/seed{seed}.tsv"
     conda:
         "../../envs/mace.yaml"
-    threads: plan.recheck_workers(STUDY)
+    threads: plan.simulation.recheck_workers(STUDY)
     resources:
         mem_mb=lambda wildcards, threads, attempt: (2000 + 2000 * threads) * attempt,
         runtime=growing(240),
         gpu=lambda wildcards: gpus(STUDY, wildcards.model, STUDY.recheck_reference(wildcards.dataset)),
     params:
-        recheck=plan.recheck(STUDY),
+        recheck=plan.simulation.recheck(STUDY),
         store=LABELS,
         reference_name=lambda wildcards: STUDY.recheck_reference(wildcards.dataset),
-        reference=lambda wildcards: plan.reference_block(STUDY, STUDY.recheck_reference(wildcards.dataset)),
-        start_set=plan.start_set(STUDY),
+        reference=lambda wildcards: plan.modules.reference_block(STUDY, STUDY.recheck_reference(wildcards.dataset)),
+        start_set=plan.simulation.start_set(STUDY),
         device=STUDY.study.device,
         code=lambda wildcards: code_digest(
             "recheck",
-            *plan.model_plugins(STUDY, wildcards.model),
-            *plan.reference_plugins(STUDY, STUDY.recheck_reference(wildcards.dataset)),
+            *plan.modules.model_plugins(STUDY, wildcards.model),
+            *plan.modules.reference_plugins(STUDY, STUDY.recheck_reference(wildcards.dataset)),
         ),
     script:
         "../scripts/recheck.py"
@@ -37,8 +37,8 @@ rule recheck:
 
 rule robustness_tables:
     input:
-        outcomes=plan.paths(plan.OUTCOMES, plan.simulations(STUDY)),
-        rechecks=plan.paths(plan.RECHECK, plan.simulations(STUDY)),
+        outcomes=plan.files.paths(plan.files.OUTCOMES, plan.simulation.simulations(STUDY)),
+        rechecks=plan.files.paths(plan.files.RECHECK, plan.simulation.simulations(STUDY)),
         curves=rules.learning_curves_tables.output.curves,
     output:
         stability=table("stability", "Hot MD"),
@@ -54,7 +54,7 @@ rule robustness_tables:
     conda:
         "../../envs/report.yaml"
     params:
-        start_set=plan.start_set(STUDY),
+        start_set=plan.simulation.start_set(STUDY),
         controls={name: STUDY.control_reference(name) for name in STUDY.picked("robustness", "datasets")},
         references={name: STUDY.recheck_reference(name) for name in STUDY.picked("robustness", "datasets")},
         code=code_digest("robustness_tables"),
@@ -68,7 +68,7 @@ rule robustness_figures:
         recheck=rules.robustness_tables.output.recheck,
         robustness=rules.robustness_tables.output.robustness,
         rank_agreement=rules.robustness_tables.output.rank_agreement,
-        failures=plan.paths(plan.FAILURES, plan.simulations(STUDY)),
+        failures=plan.files.paths(plan.files.FAILURES, plan.simulation.simulations(STUDY)),
     output:
         robustness=report(
             "results/{study}/figures/robustness.svg",
@@ -112,7 +112,7 @@ rule robustness_figures:
     conda:
         "../../envs/report.yaml"
     params:
-        simulations=plan.simulations(STUDY),
+        simulations=plan.simulation.simulations(STUDY),
         code=code_digest("robustness_figures"),
     script:
         "../scripts/robustness_figures.py"
@@ -120,4 +120,4 @@ rule robustness_figures:
 
 rule robustness:
     input:
-        plan.figure_paths(STUDY, "robustness"),
+        plan.outputs.figure_paths(STUDY, "robustness"),

@@ -1,8 +1,8 @@
 rule manifest:
     input:
-        tables=plan.table_paths(STUDY),
-        figures=plan.figure_paths(STUDY),
-        cards=plan.card_paths(STUDY),
+        tables=plan.outputs.table_paths(STUDY),
+        figures=plan.outputs.figure_paths(STUDY),
+        cards=plan.outputs.card_paths(STUDY),
     output:
         "results/{study}/manifest.json",
     log:
@@ -18,13 +18,13 @@ rule manifest:
 
 rule report:
     input:
-        tables=plan.table_paths(STUDY),
-        figures=plan.figure_paths(STUDY),
-        cards=plan.card_paths(STUDY),
-        structures=plan.structure_paths(STUDY),
+        tables=plan.outputs.table_paths(STUDY),
+        figures=plan.outputs.figure_paths(STUDY),
+        cards=plan.outputs.card_paths(STUDY),
+        structures=plan.data_map.structure_paths(STUDY),
         manifest=f"results/{NAME}/manifest.json",
-        parts=plan.page_parts(workflow.basedir),
-        captions=plan.caption_paths(workflow.basedir),
+        parts=plan.outputs.page_parts(workflow.basedir),
+        captions=plan.outputs.caption_paths(workflow.basedir),
     output:
         page=f"results/{NAME}/report/index.html",
         bibliography=f"results/{NAME}/report/references.bib",
@@ -34,7 +34,7 @@ rule report:
         "../../envs/report.yaml"
     params:
         config=STUDY.model_dump(mode="json"),
-        config_file=plan.config_file(workflow.configfiles, workflow.basedir),
+        config_file=plan.outputs.config_file(workflow.configfiles, workflow.basedir),
         code=code_digest("report"),
     script:
         "../scripts/report.py"
@@ -42,10 +42,10 @@ rule report:
 
 rule archive:
     input:
-        tables=plan.table_paths(STUDY),
-        figures=plan.figure_paths(STUDY),
-        images=[path.replace(".svg", ".png") for path in plan.figure_paths(STUDY)],
-        cards=plan.card_paths(STUDY),
+        tables=plan.outputs.table_paths(STUDY),
+        figures=plan.outputs.figure_paths(STUDY),
+        images=[path.replace(".svg", ".png") for path in plan.outputs.figure_paths(STUDY)],
+        cards=plan.outputs.card_paths(STUDY),
         report=rules.report.output,
         manifest=f"results/{NAME}/manifest.json",
         citation="CITATION.cff",
@@ -57,7 +57,7 @@ rule archive:
         "../../envs/base.yaml"
     params:
         config=STUDY.model_dump(mode="json"),
-        models=plan.model_folders(STUDY),
+        models=plan.outputs.model_folders(STUDY),
         code=code_digest("archive"),
     script:
         "../scripts/archive.py"
@@ -66,8 +66,8 @@ rule archive:
 rule reproduce:
     # Without output, so that it compares anew each time: what it writes beside the tables stays where it fails.
     input:
-        lambda wildcards: plan.stored_study(AGAINST),
-        tables=plan.table_paths(STUDY),
+        lambda wildcards: plan.outputs.stored_study(AGAINST),
+        tables=plan.outputs.table_paths(STUDY),
         page=rules.report.output[0],
         manifest=f"results/{NAME}/manifest.json",
     log:

@@ -6,7 +6,7 @@ rule control:
     conda:
         "../../envs/xtb.yaml"
     params:
-        reference=lambda wildcards: plan.reference_block(STUDY, STUDY.control_reference(wildcards.dataset)),
+        reference=lambda wildcards: plan.modules.reference_block(STUDY, STUDY.control_reference(wildcards.dataset)),
         code=code_digest("control"),
     script:
         "../scripts/control.py"
@@ -16,7 +16,7 @@ rule simulate:
     input:
         model="results/{study}/models/{dataset}/{model}/n{size}/seed{seed}/model.json",
         test=rules.dataset.output.test,
-        compiled=lambda wildcards: plan.md_compile_cache(STUDY, wildcards),
+        compiled=lambda wildcards: plan.simulation.md_compile_cache(STUDY, wildcards),
     output:
         outcomes="results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}/outcomes.csv",
         frames="results/{study}/simulations/{dataset}/{model}/n{size}/seed{seed}/frames.h5",
@@ -34,10 +34,10 @@ rule simulate:
         runtime=growing(1440),
         gpu=lambda wildcards: gpus(STUDY, wildcards.model, STUDY.control_reference(wildcards.dataset)),
     params:
-        protocol=lambda wildcards: plan.protocol(STUDY, wildcards.model),
-        start_set=plan.start_set(STUDY),
+        protocol=lambda wildcards: plan.simulation.protocol(STUDY, wildcards.model),
+        start_set=plan.simulation.start_set(STUDY),
         device=STUDY.study.device,
-        code=lambda wildcards: code_digest("simulate", *plan.model_plugins(STUDY, wildcards.model)),
+        code=lambda wildcards: code_digest("simulate", *plan.modules.model_plugins(STUDY, wildcards.model)),
     script:
         "../scripts/simulate.py"
 
@@ -53,7 +53,7 @@ rule trajectory:
     conda:
         "../../envs/base.yaml"
     params:
-        start_set=plan.start_set(STUDY),
+        start_set=plan.simulation.start_set(STUDY),
         code=code_digest("trajectory"),
     script:
         "../scripts/trajectory.py"

@@ -3,7 +3,7 @@ rule compile_model:
         pool=rules.dataset.output.pool,
         valid=rules.dataset.output.valid,
         atomic_energies=rules.dataset.output.atomic_energies,
-        subset=lambda wildcards: plan.first_subset(STUDY, wildcards),
+        subset=lambda wildcards: plan.training.first_subset(STUDY, wildcards),
     output:
         directory("results/{study}/compiled/{dataset}/{model}"),
     log:
@@ -20,8 +20,8 @@ rule compile_model:
     params:
         model=lambda wildcards: MODEL_BLOCKS[wildcards.model],
         device=STUDY.study.device,
-        md_replicas=lambda wildcards: plan.md_replicas_to_compile(STUDY, wildcards.dataset, wildcards.model),
-        code=lambda wildcards: code_digest("compile_model", *plan.model_plugins(STUDY, wildcards.model)),
+        md_replicas=lambda wildcards: plan.simulation.md_replicas_to_compile(STUDY, wildcards.dataset, wildcards.model),
+        code=lambda wildcards: code_digest("compile_model", *plan.modules.model_plugins(STUDY, wildcards.model)),
     script:
         "../scripts/compile_model.py"
 
@@ -32,7 +32,7 @@ rule fit:
         valid=rules.dataset.output.valid,
         atomic_energies=rules.dataset.output.atomic_energies,
         subset="results/{study}/subsets/{dataset}/seed{seed}/n{size}.json",
-        compiled=lambda wildcards: plan.compile_cache(STUDY, wildcards),
+        compiled=lambda wildcards: plan.training.compile_cache(STUDY, wildcards),
     output:
         model="results/{study}/models/{dataset}/{model}/n{size}/seed{seed}/model.json",
         fit="results/{study}/models/{dataset}/{model}/n{size}/seed{seed}/fit.json",
@@ -52,7 +52,7 @@ rule fit:
     params:
         model=lambda wildcards: MODEL_BLOCKS[wildcards.model],
         device=STUDY.study.device,
-        code=lambda wildcards: code_digest("fit", *plan.model_plugins(STUDY, wildcards.model)),
+        code=lambda wildcards: code_digest("fit", *plan.modules.model_plugins(STUDY, wildcards.model)),
     script:
         "../scripts/fit.py"
 
@@ -76,10 +76,10 @@ rule predict:
     # One job for all fits of a model: loading MACE takes longer than a prediction. And one output: Snakemake
     # compares each file of the study with each of a rule's outputs.
     input:
-        models=lambda wildcards: plan.fits_of(STUDY, wildcards),
+        models=lambda wildcards: plan.training.fits_of(STUDY, wildcards),
         test=rules.dataset.output.test,
     output:
-        directory(plan.PREDICTIONS),
+        directory(plan.files.PREDICTIONS),
     log:
         "results/{study}/logs/predict/{dataset}/{model}.log",
     benchmark:
@@ -92,15 +92,15 @@ rule predict:
         gpu=lambda wildcards: gpus(STUDY, wildcards.model),
     params:
         device=STUDY.study.device,
-        code=lambda wildcards: code_digest("predict", *plan.model_plugins(STUDY, wildcards.model)),
+        code=lambda wildcards: code_digest("predict", *plan.modules.model_plugins(STUDY, wildcards.model)),
     script:
         "../scripts/predict.py"
 
 
 rule learning_curves_tables:
     input:
-        predictions=plan.paths(plan.PREDICTIONS, plan.fits(STUDY)),
-        fits=plan.paths(plan.FIT_RECORD, plan.fits(STUDY)),
+        predictions=plan.files.paths(plan.files.PREDICTIONS, plan.training.fits(STUDY)),
+        fits=plan.files.paths(plan.files.FIT_RECORD, plan.training.fits(STUDY)),
     output:
         curves=table("learning_curves", "Learning curves"),
         slopes=table("learning_curve_slopes", "Learning curves"),
@@ -111,8 +111,8 @@ rule learning_curves_tables:
     conda:
         "../../envs/base.yaml"
     params:
-        fits=plan.fits(STUDY),
-        predictions=plan.paths(plan.PREDICTION, plan.fits(STUDY)),
+        fits=plan.training.fits(STUDY),
+        predictions=plan.files.paths(plan.files.PREDICTION, plan.training.fits(STUDY)),
         models=MODEL_BLOCKS,
         code=code_digest("learning_curves_tables"),
     script:
@@ -145,4 +145,4 @@ rule learning_curves_figure:
 
 rule learning_curves:
     input:
-        plan.figure_paths(STUDY, "learning_curves"),
+        plan.outputs.figure_paths(STUDY, "learning_curves"),
