@@ -31,9 +31,9 @@ import yaml
 from ase import Atoms
 from ase.build import molecule
 
-from longhot import config as config_module
 from longhot import datasets, files, frames, models, pickles, references
 from longhot.block import InputError
+from longhot.config import reading
 from longhot.datasets import _fetch, qm7x, rmd17
 from longhot.datasets._molecule import from_file
 
@@ -52,7 +52,10 @@ UNSAFE_CALLS = {
 PORTS = {"socketserver", "http.server", "xmlrpc.server", "wsgiref", "asyncio"}
 BENCHMARK = "reads the model that the same benchmark has just written, as MACE's own calculator does"
 ALLOWED = {
-    ("workflow/longhot/config.py", "yaml.load"): "with a loader that derives from the safe one, which is tested below",
+    (
+        "workflow/longhot/config/reading.py",
+        "yaml.load",
+    ): "with a loader that derives from the safe one, which is tested below",
     ("tests/unit/test_security.py", "import pickle"): "makes the canaries",
     ("tests/unit/test_overhead.py", "exec"): "burns time by a line that stands in the test",
     ("tests/unit/test_faults_integrity.py", "shell"): "runs sha256sum as a user does, on names that the test made",
@@ -133,7 +136,7 @@ def test_rules_run_no_shell_and_yaml_is_read_safely() -> None:
     """A rule without shell lines needs no quotes; scripts get config values as Python objects."""
     for path in [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]:
         assert not re.search(r"^\s*(shell|run|wrapper|cwl|notebook)\s*:|\bshell\(", path.read_text(), re.M), path
-    assert issubclass(config_module._StrictLoader, yaml.SafeLoader)
+    assert issubclass(reading._StrictLoader, yaml.SafeLoader)
 
 
 # Payloads
