@@ -22,7 +22,8 @@ from longhot import references
 from longhot.files import read_json
 from longhot.langevin import BLOCK_STEPS, Stream, draw_noise, draw_velocities
 from longhot.learning import fits
-from longhot.learning.online import WORK_FOLDER, CommitteeLearner, Online, run, updated_ratio
+from longhot.learning.learners import CommitteeLearner
+from longhot.learning.online import WORK_FOLDER, Online, run, updated_ratio
 from longhot.models import FitTask, load
 from longhot.potential import Label
 from longhot.uncertainty.committee import Committee, atom_spreads

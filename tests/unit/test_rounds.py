@@ -21,7 +21,7 @@ from longhot.block import InputError
 from longhot.config import Protocol
 from longhot.dynamics.engine import simulate
 from longhot.files import read_json
-from longhot.learning import online, rounds
+from longhot.learning import learners, online, rounds
 from longhot.learning.acquisition import usable
 from longhot.learning.rounds import Inputs
 
@@ -184,7 +184,7 @@ import os, signal, sys
 sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / "unit")!r}, {str(TESTS.parent / "workflow")!r}]
 from pathlib import Path
 import test_rounds
-from longhot.learning import online, rounds
+from longhot.learning import rounds
 
 moment, count = sys.argv[2], 0
 def killing(function):
@@ -242,7 +242,7 @@ def test_a_model_that_knows_its_error_learns_on_the_fly(tmp_path: Path) -> None:
     )
     assert settings.online is not None
     e0_eV = model_examples.atomic_energies(every)
-    learner = online.new_learner(settings, GP, [], e0_eV, tmp_path / "fits", "cpu", "")
+    learner = learners.new_learner(settings, GP, [], e0_eV, tmp_path / "fits", "cpu", "")
     online.run(learner, references.Labeller(XTB), every[:4], every[0], settings.online, 0, tmp_path)
     outcome = read_json(tmp_path / "outcome.json")
     assert outcome["outcome"] == "completed"

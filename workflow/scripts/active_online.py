@@ -13,13 +13,13 @@ with job(snakemake):
     from longhot.config import ActiveLearning
     from longhot.dynamics.engine import choose_starts
     from longhot.files import read_json
-    from longhot.learning import online
+    from longhot.learning import learners, online
 
     given, params = snakemake.input, snakemake.params
     settings = ActiveLearning.model_validate(params.settings)
     folder, known = Path(snakemake.output.trace).parent, Path(given.start[0]).parent / f"seed{settings.seeds[0]}"
     online.run(
-        online.new_learner(
+        learners.new_learner(
             settings,
             params.model,
             sorted((known / "members").iterdir()),
