@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import molecule
+from ase.neighborlist import neighbor_list as ase_neighbour_list
 from scipy.spatial.transform import Rotation
 
 import longhot.models
@@ -128,6 +129,20 @@ def test_energy_is_extensive(potential: Potential, methanol: list[Atoms], tolera
     np.testing.assert_allclose(
         both.forces_eV_per_A, np.concatenate([label.forces_eV_per_A for label in alone]), atol=tolerance
     )
+
+
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, True, False), (False, True, False), (False, False, False)])
+@pytest.mark.parametrize("n_atoms", [2, 600])
+def test_neighbours_are_those_that_ase_finds(pbc: tuple[bool, bool, bool], n_atoms: int) -> None:
+    """A triclinic cell narrower than the cutoff, and one with many atoms; edges run from ASE's i to j with shifts S."""
+    generator = np.random.default_rng(n_atoms)
+    cell_A = (1.0 if n_atoms == 2 else 6.0) * np.array([[2.5, 0.0, 0.0], [0.7, 2.6, 0.0], [0.3, -0.4, 2.4]])
+    frame = Atoms(f"H{n_atoms}", generator.random((n_atoms, 3)) @ cell_A, cell=cell_A, pbc=pbc)
+    edges, shifts = neighbour_list(frame, 3.0)
+    found = {(*map(int, edge), *map(int, shift)) for edge, shift in zip(edges.T, shifts, strict=True)}
+    first, second, images = ase_neighbour_list("ijS", frame, 3.0)
+    assert len(found) == edges.shape[1]
+    assert found == {(int(i), int(j), *map(int, image)) for i, j, image in zip(first, second, images, strict=True)}
 
 
 def test_pairs_beyond_the_cutoff_contribute_nothing(mace_fit: Path, methanol: list[Atoms]) -> None:

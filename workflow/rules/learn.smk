@@ -21,7 +21,11 @@ rule active_round:
     resources:
         mem_mb=growing(4000),
         runtime=growing(1440),
-        gpu=gpus(STUDY, plan.active_learning.loop_ids(STUDY)["model"], plan.active_learning.loop_reference_name(STUDY) or None),
+        gpu=gpus(
+            STUDY,
+            plan.active_learning.loop_ids(STUDY)["model"],
+            plan.active_learning.loop_reference_name(STUDY) or None,
+        ),
     params:
         settings=plan.active_learning.loop_block(STUDY),
         model=MODEL_BLOCKS.get(plan.active_learning.loop_ids(STUDY)["model"]),
@@ -53,7 +57,11 @@ rule active_online:
     resources:
         mem_mb=growing(4000),
         runtime=growing(1440),
-        gpu=gpus(STUDY, plan.active_learning.loop_ids(STUDY)["model"], plan.active_learning.loop_reference_name(STUDY) or None),
+        gpu=gpus(
+            STUDY,
+            plan.active_learning.loop_ids(STUDY)["model"],
+            plan.active_learning.loop_reference_name(STUDY) or None,
+        ),
     params:
         settings=plan.active_learning.loop_block(STUDY),
         model=MODEL_BLOCKS.get(plan.active_learning.loop_ids(STUDY)["model"]),
@@ -140,7 +148,9 @@ rule reference_search:
     params:
         settings=plan.structure_search.search_block(STUDY),
         reference=plan.modules.reference_block(STUDY, plan.structure_search.search_reference(STUDY)),
-        code=code_digest("reference_search", *plan.modules.reference_plugins(STUDY, plan.structure_search.search_reference(STUDY))),
+        code=code_digest(
+            "reference_search", *plan.modules.reference_plugins(STUDY, plan.structure_search.search_reference(STUDY))
+        ),
     script:
         "../scripts/reference_search.py"
 

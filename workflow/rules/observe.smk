@@ -13,7 +13,9 @@ rule bulk:
         mem_mb=growing(4000),
         runtime=growing(1440),
         gpu=lambda wildcards: gpus(
-            STUDY, plan.melting_point.sampler_model(STUDY, wildcards.sampler), plan.melting_point.melting_point_reference(STUDY)
+            STUDY,
+            plan.melting_point.sampler_model(STUDY, wildcards.sampler),
+            plan.melting_point.melting_point_reference(STUDY),
         ),
     params:
         conditions=plan.melting_point.conditions(STUDY),
@@ -44,7 +46,9 @@ rule interface:
         mem_mb=growing(4000),
         runtime=growing(1440),
         gpu=lambda wildcards: gpus(
-            STUDY, plan.melting_point.sampler_model(STUDY, wildcards.sampler), plan.melting_point.melting_point_reference(STUDY)
+            STUDY,
+            plan.melting_point.sampler_model(STUDY, wildcards.sampler),
+            plan.melting_point.melting_point_reference(STUDY),
         ),
     params:
         conditions=plan.melting_point.conditions(STUDY),
@@ -72,7 +76,9 @@ rule coexistence:
         mem_mb=growing(4000),
         runtime=growing(1440),
         gpu=lambda wildcards: gpus(
-            STUDY, plan.melting_point.sampler_model(STUDY, wildcards.sampler), plan.melting_point.melting_point_reference(STUDY)
+            STUDY,
+            plan.melting_point.sampler_model(STUDY, wildcards.sampler),
+            plan.melting_point.melting_point_reference(STUDY),
         ),
     params:
         conditions=plan.melting_point.conditions(STUDY),

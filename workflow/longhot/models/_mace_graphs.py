@@ -48,12 +48,14 @@ def neighbour_list(atoms: Atoms, r_max_A: float) -> tuple[np.ndarray, np.ndarray
         edges = np.stack(np.nonzero(near))
         return edges, np.zeros((edges.shape[1], 3))
 
-    from mace.data.neighborhood import get_neighborhood
+    from matscipy.neighbours import neighbour_list as search
 
-    edges, _, unit_shifts, _ = get_neighborhood(
-        atoms.positions, r_max_A, tuple(bool(p) for p in atoms.pbc), atoms.cell.array.copy()
-    )
-    return edges, unit_shifts
+    cell_A = atoms.cell.array.copy()
+    # Edges where nothing repeats, so long that no cell list meets itself.
+    cell_A[~atoms.pbc] = (5 * r_max_A * (1 + np.abs(atoms.positions).max()) * np.eye(3))[~atoms.pbc]
+    senders, receivers, shifts = search("ijS", pbc=atoms.pbc, cell=cell_A, positions=atoms.positions, cutoff=r_max_A)
+    other = (senders != receivers) | shifts.any(axis=1)
+    return np.stack([senders, receivers])[:, other], shifts[other]
 
 
 def average_neighbours(frames: Sequence[Atoms], r_max_A: float) -> float:
