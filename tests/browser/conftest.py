@@ -23,6 +23,16 @@ SOFTWARE_WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-
 """There is no GPU where tests run."""
 PATIENCE_ms = 120_000
 """Far more than a browser needs on an idle machine."""
+SPILLS = """all => all.flatMap(plot => {
+  const place = plot.getBoundingClientRect();
+  const outside = [...plot.querySelectorAll(".main-svg, .xtitle, .ytitle, .legend")].filter(one => {
+    const box = one.getBoundingClientRect();
+    const sides = [place.left - box.left, box.right - place.right, place.top - box.top, box.bottom - place.bottom];
+    return Math.max(...sides) > 2;
+  });
+  return outside.map(one => `${one.getAttribute("class")} of ${plot.getAttribute("aria-label").slice(0, 60)}`);
+})"""
+"""What of the plots reaches beyond its place."""
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "results" / "screenshots"
 
 

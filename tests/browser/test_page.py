@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import DESKTOP, PHONE, Open
+from conftest import DESKTOP, PHONE, SPILLS, Open
 
 from longhot.report.plots import PLOTS
 
@@ -71,6 +71,25 @@ def assert_plotted_within(page: Page, width: int) -> None:
     widths = page.locator(".panels .legend").evaluate_all("all => all.map(one => one.getBoundingClientRect().width)")
     assert len(widths) > len(shown)
     assert min(widths) > 50
+    assert page.locator(".panels .plot").evaluate_all(SPILLS) == []
+
+
+def test_plots_follow_the_window(open_page: Open, report: Path) -> None:
+    page = open_page(report)
+    figure = page.locator("#figure-learning_curves")
+    figure.scroll_into_view_if_needed()
+    page.locator("#figure-learning_curves.plotted").wait_for()
+    plots = figure.locator(".plot")
+    before = plots.evaluate_all("all => all.map(one => one.clientHeight)")
+    page.set_viewport_size({"width": 900, "height": 1500})
+    page.wait_for_function(
+        "[...document.querySelectorAll('#figure-learning_curves .plot')]"
+        ".every(one => Math.abs(one.querySelector('.main-svg').clientWidth - one.clientWidth) < 3)"
+    )
+    assert plots.evaluate_all("all => all.map(one => one.clientHeight)") == before
+    assert plots.evaluate_all(SPILLS) == []
+    heights = plots.locator(".nsewdrag").evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
+    assert min(heights) > 200, "the axes keep their height"
 
 
 def test_every_figure_is_plotted(plotted: Page, keep: Callable[[Page, str], None]) -> None:

@@ -11,7 +11,7 @@ import ase.io
 import numpy as np
 import pytest
 import report_example
-from conftest import DESKTOP, PHONE
+from conftest import DESKTOP, PHONE, SPILLS
 from map_example import write_example
 from PIL import Image
 
@@ -102,6 +102,17 @@ def test_nothing_is_unpacked_before_it_is_needed(open_page: Open, study: Path) -
     shown = open_page(study)
     assert not shown.evaluate("'$3Dmol' in window")
     assert shown.locator(".viewer-message").inner_text().startswith("The structures appear once")
+
+
+def test_the_plots_above_stay_as_they_are(open_page: Open, study: Path) -> None:
+    """The script that brings 3Dmol takes plotly's style away, without which axes and legends fall out of their plots."""
+    shown = open_page(study)
+    shown.locator("#figure-dataset_map").scroll_into_view_if_needed()
+    shown.locator("#figure-dataset_map.plotted").wait_for()
+    plots = shown.locator("#figure-dataset_map .plot")
+    assert plots.evaluate_all(SPILLS) == []
+    started(shown)
+    assert plots.evaluate_all(SPILLS) == []
 
 
 def test_atoms_are_drawn_and_the_worst_frame_comes_first(opened: Page) -> None:

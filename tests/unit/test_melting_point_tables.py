@@ -107,7 +107,7 @@ def test_invalid_members_stay_out() -> None:
     row = summary(one, TRUTH)
     assert (row["n_members"], row["n_valid"]) == (4, 3)
     assert row["melting_point_K"] == pytest.approx(273.0)
-    assert row["reason"] == "members 2 have no valid melting point"
+    assert row["reason"] == "no valid melting point of member 2"
 
 
 def test_alpha_is_that_of_energies_on_the_hold_out() -> None:
@@ -584,7 +584,7 @@ def test_a_member_without_energies(tmp_path: Path) -> None:
     assert lost["reason"].count("no free energy from these: 300 of 300 energy differences are not finite") == 6
     summaries = tables["melting_point_summary"].set_index("train_size")
     assert list(summaries["n_valid"]) == [3, 4]
-    assert summaries["reason"][5] == "members 2 have no valid melting point"
+    assert summaries["reason"][5] == "no valid melting point of member 2"
     others = [shift for member, shift in enumerate(SHIFTS_MEV) if member != 2]
     assert summaries["committee_std_K"][5] == pytest.approx(2 * np.std(others, ddof=1) / ENTROPY, rel=0.05)
     table = tables["observables"]

@@ -48,7 +48,8 @@ def online(trace: pd.DataFrame) -> Sentence:
     error = f"; audits find a mean error of {number(audits.mean())} meV/Å on the worst atom" if len(audits) else ""
     text = (
         f"Learning on the fly, {last['model']} on {last['dataset']} ran {number(last['time_ps'])} ps with "
-        f"{last['n_calls']:.0f} calls of the reference and {last['n_initial']:.0f} initial labels: "
+        f"{last['n_calls']:.0f} call{'' if last['n_calls'] == 1 else 's'} of the reference and "
+        f"{last['n_initial']:.0f} initial labels: "
         f"{100 * last['share_saved']:.1f} % of the {last['step'] + 1:.0f} frames needed none{error}."
     )
     if last["outcome"] == "completed":

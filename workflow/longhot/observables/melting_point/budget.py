@@ -91,7 +91,8 @@ def summary(one: Committee, truth: MeltingPoint | None) -> dict[str, Any]:
     width, half = 2 * sigma, _half_width(one, sigma)
     gap = abs(mean - known.temperature_K)
     left_out = [str(seed) for seed, (point, _) in one.points.items() if not point.valid]
-    reasons = [f"members {', '.join(left_out)} have no valid melting point" if left_out else ""]
+    members = f"member{'s' if len(left_out) > 1 else ''} {', '.join(left_out)}"
+    reasons = [f"no valid melting point of {members}" if left_out else ""]
     reasons.append("" if known.valid else "no valid melting point of the reference to compare with")
     reasons.append("" if np.isfinite(width) else f"no calibrated spread: {parts['committee_calibrated'][1]}")
     return {

@@ -22,11 +22,19 @@ const longhot = (() => {
 
   const data = once(async name => JSON.parse(await unpack(`data-${name}`)));
 
-  // A library runs as an inline script when it is first asked for; it leaves its global behind.
+  // A library runs as an inline script when it is first asked for; it leaves its global behind. The carrier of 3Dmol
+  // takes away the style of plotly, which stands in no text, so what is gone is given back.
   const library = once(async name => {
     const script = document.createElement("script");
     script.textContent = await unpack(`library-${name}`);
+    const rulesOf = style => Array.from(style.sheet.cssRules, rule => rule.cssText).join("\n");
+    const before = Array.from(document.querySelectorAll("style[id]"), style => [style, rulesOf(style)]);
     document.head.append(script);
+    for (const [style, rules] of before)
+      if (!style.isConnected) {
+        style.textContent = rules;
+        document.head.append(style);
+      }
   });
 
   // The fragment of the address: an id to scroll to, then key=value pairs, as in #figures&open=table-recheck.

@@ -47,10 +47,17 @@
     figure.querySelector(".drawing").after(place);
     // Shown before it is drawn, for a plot takes the width of its place.
     show(figure, true);
-    for (const panel of panels) {
+    // All of them before the first is drawn, for their number decides how wide each is.
+    const places = panels.map(panel => {
       const at = longhot.element("div", {class: "plot", role: "img", "aria-label": `${panel.title}: ${described(panel)}`});
       place.append(longhot.element("div", {class: "panel"}, longhot.element("h4", {}, panel.title), at));
-      await Plotly.newPlot(at, panel.data, layoutOf(panel), {
+      return at;
+    });
+    for (const [number, panel] of panels.entries()) {
+      const at = places[number], layout = layoutOf(panel);
+      // When the window changes, a plot takes the height of its place too.
+      at.style.height = `${layout.height}px`;
+      await Plotly.newPlot(at, panel.data, layout, {
         responsive: true,
         displaylogo: false,
         modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
