@@ -105,7 +105,7 @@ def test_nothing_is_unpacked_before_it_is_needed(open_page: Open, study: Path) -
 
 
 def test_the_plots_above_stay_as_they_are(open_page: Open, study: Path) -> None:
-    """The script that brings 3Dmol takes plotly's style away, without which axes and legends fall out of their plots."""
+    """The script that brings 3Dmol takes plotly's style away, without which axes fall out of their plots."""
     shown = open_page(study)
     shown.locator("#figure-dataset_map").scroll_into_view_if_needed()
     shown.locator("#figure-dataset_map.plotted").wait_for()
