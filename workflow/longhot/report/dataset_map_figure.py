@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TRAIN_COLOUR = "#C8C8C8"
 TEST_MARKERS = ("s", "^", "D", "v")
 """Of the test sets in their order, drawn as outlines."""
-DISTANCE = "distance to training frames (1: farthest test frame)"
+DISTANCE = "distance to training (1: farthest test frame)"
 PHASE_MARKERS = {"solid": "o", "liquid": "P", "": "o"}
 
 

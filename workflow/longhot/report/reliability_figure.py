@@ -31,7 +31,9 @@ def draw_reliability(axes: Axes, points: pd.DataFrame, calibration: pd.DataFrame
         raw, calibrated = (rows_of(own, spread=spread).sort_values("expected") for spread in ("raw", "calibrated"))
         axes.plot(raw["expected"], raw["observed"], color=shade, ls="--", lw=1, marker=marker, mfc="white", ms=3.5)
         axes.plot(calibrated["expected"], calibrated["observed"], color=shade, lw=1.6, marker=marker, ms=3.5)
-        axes.plot([], [], color=shade, marker=marker, ms=4, label=_label(size, rows_of(calibration, train_size=size)))
+        axes.plot(
+            [], [], color=shade, marker=marker, ms=4, label=with_alpha(size, rows_of(calibration, train_size=size))
+        )
     axes.plot([], [], color=NEUTRAL, ls="--", lw=1, marker="o", mfc="white", ms=3.5, label="raw spread")
     axes.plot([], [], color=NEUTRAL, lw=1.6, marker="o", ms=3.5, label="calibrated spread")
     axes.text(0.97, 0.05, "spread too small", transform=axes.transAxes, ha="right", fontsize=7.5, color=NEUTRAL)
@@ -41,7 +43,7 @@ def draw_reliability(axes: Axes, points: pd.DataFrame, calibration: pd.DataFrame
     axes.legend(**BELOW)
 
 
-def _label(size: int, calibration: pd.DataFrame) -> str:
+def with_alpha(size: int, calibration: pd.DataFrame) -> str:
     """Training size with alpha, and with what the frames themselves ask for."""
     if calibration.empty or np.isnan(calibration["alpha"].iloc[0]):
         return f"N = {size}: no α"

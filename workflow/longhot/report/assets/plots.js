@@ -34,9 +34,9 @@
   function logTicks(panel, name) {
     const values = panel.data.flatMap(trace => trace[name[0]]).filter(value => value > 0);
     const [low, high] = [Math.min(...values), Math.max(...values)].map(Math.log10);
-    const steps = high - low > 2 ? [1] : [1, 2, 5], tickvals = [];
+    const span = high - low, steps = span > 2 ? [1] : span > 0.7 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8], tickvals = [];
     for (let power = Math.floor(low) - 1; power <= high + 1; power++)
-      for (const step of steps) tickvals.push(Number((step * 10 ** power).toPrecision(1)));
+      for (const step of steps) tickvals.push(Number((step * 10 ** power).toPrecision(2)));
     return {tickvals, ticktext: tickvals.map(String)};
   }
 

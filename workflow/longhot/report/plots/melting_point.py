@@ -30,6 +30,7 @@ from longhot.report.plots.panels import (
     tints,
 )
 from longhot.report.rdf_figure import R, sampled_for
+from longhot.report.reliability_figure import with_alpha
 from longhot.report.rows import members_of, models_of, rows_of, samplers_of, sizes_of, valid_of
 from longhot.report.style import NEUTRAL
 
@@ -207,16 +208,18 @@ def _required(required: pd.DataFrame) -> list[Trace]:
 
 def reliability(tables: Mapping[str, pd.DataFrame]) -> list[Panel]:
     """Observed against expected shares of errors, for each quantity on hold-out and MD frames."""
-    curves, panels = tables["reliability"], []
-    models = models_of(tables["calibration"])
+    curves, calibration, panels = tables["reliability"], tables["calibration"], []
+    models = models_of(calibration)
     for (dataset, model, quantity, scope), own in curves.groupby(["dataset", "model", "quantity", "scope"], sort=False):
+        factors = rows_of(calibration, dataset=dataset, model=model, quantity=quantity, scope=scope)
         traces = [line([0, 1], [0, 1], "honest", NEUTRAL, line={"width": 1}, hoverinfo="skip")]
         for place, (size, tint) in enumerate(tints(colour_of(models.index(model)), sizes_of(own)).items()):
             for spread, dash, ending in (("raw", "dash", "-open"), ("calibrated", "solid", "")):
                 rows = rows_of(own, train_size=size, spread=spread).sort_values("expected")
                 if rows.empty:
                     continue
-                name = f"N = {size}, {spread} spread"
+                factor = with_alpha(size, rows_of(factors, train_size=size))
+                name = f"N = {size}, raw spread" if spread == "raw" else f"{factor}, calibrated spread"
                 said = f"{name}<br>%{{y:.0%}} of the errors where %{{x:.0%}} should be<extra></extra>"
                 traces.append(points(rows["expected"], rows["observed"], name, tint, marker_of(place) + ending,
                                      line={"dash": dash}, marker={"size": 6}, hovertemplate=said))  # fmt: skip
