@@ -4,13 +4,12 @@ os.environ[TIME_LIMIT_S] = str(STUDY.study.reference_time_limit_s)
 
 if workflow.is_main_process:
     RUN = Run(Path(".snakemake"), NAME)
-    if workflow.scheduling_settings:
-        # With its limit of 100 jobs a second Snakemake looks for new jobs once a second for each job that has ended:
-        # over a hundred jobs that took 4 % of all core time, and it grows with their square.
-        workflow.scheduling_settings.max_jobs_per_timespan = None
 
 
 onstart:
+    # With its limit of 100 jobs a second Snakemake looks for new jobs once a second for each job that has ended: over a
+    # hundred jobs that took 4 % of all core time, and it grows with their square.
+    workflow.scheduler.job_rate_limiter = None
     try:
         RUN.begin()
     except InputError as error:
