@@ -94,6 +94,14 @@ def running() -> dict[str, str]:
     return dict(line.split("|", 1) for line in lines)
 
 
+def let_sacct_run(mode: int) -> None:
+    """Let sacct be found (0o755) or not (0o644).
+
+    There is no accounting here, but the plugin turns to sacct when it finds the controller away, and stays with it.
+    """
+    Path("/usr/bin/sacct").chmod(mode)
+
+
 class Cluster:
     """The daemons, as children of this process: they end with the block."""
 
@@ -102,6 +110,7 @@ class Cluster:
             folder.mkdir(parents=True, exist_ok=True)
         for name, text in settings().items():
             (SETTINGS / name).write_text(text, encoding="utf-8")
+        let_sacct_run(0o644)
         munge = pwd.getpwnam("munge")
         for folder in (Path("/run/munge"), Path("/var/log/munge"), Path("/var/lib/munge")):
             folder.mkdir(exist_ok=True)
@@ -131,6 +140,7 @@ class Cluster:
                 daemon.wait(10)
             except subprocess.TimeoutExpired:
                 daemon.kill()
+        let_sacct_run(0o755)
         for name in settings():
             (SETTINGS / name).unlink(missing_ok=True)
         shutil.rmtree(STATE, ignore_errors=True)
