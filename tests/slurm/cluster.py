@@ -94,12 +94,13 @@ def running() -> dict[str, str]:
     return dict(line.split("|", 1) for line in lines)
 
 
-def let_sacct_run(mode: int) -> None:
-    """Let sacct be found (0o755) or not (0o644).
+def show_sacct(shown: bool) -> None:
+    """Let sacct be found or not.
 
-    There is no accounting here, but the plugin turns to sacct when it finds the controller away, and stays with it.
+    There is no accounting here. The plugin needs sacct all the same before its first submission; but where it finds
+    the controller away it turns to sacct for as long as it waits, and then loses its jobs.
     """
-    Path("/usr/bin/sacct").chmod(mode)
+    Path("/usr/bin/sacct").chmod(0o755 if shown else 0o644)
 
 
 class Cluster:
@@ -110,7 +111,6 @@ class Cluster:
             folder.mkdir(parents=True, exist_ok=True)
         for name, text in settings().items():
             (SETTINGS / name).write_text(text, encoding="utf-8")
-        let_sacct_run(0o644)
         munge = pwd.getpwnam("munge")
         for folder in (Path("/run/munge"), Path("/var/log/munge"), Path("/var/lib/munge")):
             folder.mkdir(exist_ok=True)
@@ -140,7 +140,7 @@ class Cluster:
                 daemon.wait(10)
             except subprocess.TimeoutExpired:
                 daemon.kill()
-        let_sacct_run(0o755)
+        show_sacct(True)
         for name in settings():
             (SETTINGS / name).unlink(missing_ok=True)
         shutil.rmtree(STATE, ignore_errors=True)

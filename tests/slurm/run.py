@@ -169,6 +169,7 @@ def on_slurm(python: Path, work: Path, config: Path) -> None:
         begin = time.monotonic()
         run.start()
         job = run.wait_for_job("fit")
+        cluster.show_sacct(False)
         say(f"scancel of job {job}")
         cluster.ask("scancel", job)
         # The controller forgets what it has not saved yet, and Snakemake would wait for such jobs for ever.
@@ -183,6 +184,7 @@ def on_slurm(python: Path, work: Path, config: Path) -> None:
         run.wait_for_job("simulate")
         say("SIGKILL of Snakemake")
         run.kill_snakemake()
+        cluster.show_sacct(True)
         run.start()
         finish(run.process, folder)
         say(f"the study is done after {time.monotonic() - begin:.0f} s on SLURM")
