@@ -15,6 +15,7 @@ from scipy.spatial.distance import cdist
 
 from longhot import files, frames
 from longhot.block import InputError
+from longhot.soap import soap
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -45,9 +46,7 @@ def descriptors(pool: Sequence[Atoms]) -> np.ndarray:
 
     Does not change when a frame is rotated, translated, or its atoms of one element are permuted.
     """
-    from dscribe.descriptors import SOAP
-
-    soap = SOAP(
+    descriptor = soap(
         species=sorted({symbol for frame in pool for symbol in frame.symbols}),
         r_cut=SOAP_CUTOFF_A,
         n_max=6,
@@ -56,7 +55,7 @@ def descriptors(pool: Sequence[Atoms]) -> np.ndarray:
         average="outer",
         periodic=any(frame.pbc.any() for frame in pool),
     )
-    return np.atleast_2d(soap.create(list(pool)))
+    return np.atleast_2d(descriptor.create(list(pool)))
 
 
 def farthest_points(points: np.ndarray, first: int, n: int, known: np.ndarray | None = None) -> np.ndarray:

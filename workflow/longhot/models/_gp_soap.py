@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from longhot.block import InputError
+from longhot.soap import soap
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -37,10 +38,8 @@ class Descriptor:
     """Turns frames into environments."""
 
     def __init__(self, config: Config, elements: Iterable[str]) -> None:
-        from dscribe.descriptors import SOAP
-
         self.elements = sorted(elements)
-        self._soap: Any = SOAP(
+        self._soap = soap(
             species=self.elements,
             r_cut=config.r_max_A,
             n_max=config.n_max,

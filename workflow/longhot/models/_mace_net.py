@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from longhot.models._stand_ins import stand_ins
+from longhot.stand_ins import stand_ins
 
 if TYPE_CHECKING:
     import torch

@@ -21,7 +21,7 @@ class _Empty(ModuleType):
 
 
 def _refuse(cls: type, *_: Any, **__: Any) -> None:
-    raise NotImplementedError(f"{cls.__name__} was left out to start faster: import its module before longhot's models")
+    raise NotImplementedError(f"{cls.__name__} was left out to start faster: import its module before longhot does")
 
 
 class _Finder(MetaPathFinder, Loader):
