@@ -61,6 +61,8 @@ def going(repository: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # Tests that run in the background have inherited to ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     checkpoint = repository / FRAMES.parent / ".partial" / "checkpoint.npz"
     checkpoint.unlink(missing_ok=True)
