@@ -113,7 +113,8 @@ def pretend(folder: Path, arguments: tuple[str | Path, ...]) -> None:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-    snakemake(ROOT, *arguments, "--cores", "1", "--touch", "--quiet", "all")
+    # On as many cores as there are jobs, for each time that Snakemake looks for jobs it looks at all of them.
+    snakemake(ROOT, *arguments, "--cores", "20000", "--touch", "--quiet", "all")
 
 
 def plans() -> list[Row]:
