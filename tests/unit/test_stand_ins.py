@@ -12,7 +12,6 @@ import pytest
 from longhot.stand_ins import stand_ins
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = "import sys\nfrom longhot.models import _mace_net\n_mace_net.import_mace()\nprint(*sys.modules)"
 
 
 @pytest.fixture
@@ -42,20 +41,23 @@ def test_what_is_loaded_stays() -> None:
     assert "shop.heavy" in sys.modules
 
 
+def loaded_by(code: str) -> set[str]:
+    """Names of all modules after some code in a process of its own."""
+    command = [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"]
+    done = subprocess.run(command, env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
 def test_mace_comes_without_what_only_its_training_program_needs() -> None:
-    command = [sys.executable, "-c", MODULES]
-    loaded = subprocess.run(command, env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True)
-    names = set(loaded.stdout.split())
+    names = loaded_by("from longhot.models import _mace_net\n_mace_net.import_mace()")
     assert {"mace.modules", "torch", "e3nn.o3"} <= names
     assert not names & {"torchmetrics", "matplotlib", "pandas", "scipy.signal", "mace.tools.train"}
 
 
 def test_soap_comes_without_numba_and_scikit_learn() -> None:
-    made = "import sys\nfrom longhot.soap import soap\nfrom ase.build import molecule\n"
-    made += "soap(species=['H', 'O'], r_cut=3.0, n_max=2, l_max=2).create(molecule('H2O'))\nprint(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", made], env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True
+    names = loaded_by(
+        "from longhot.soap import soap\nfrom ase.build import molecule\n"
+        "soap(species=['H', 'O'], r_cut=3.0, n_max=2, l_max=2).create(molecule('H2O'))"
     )
-    names = set(loaded.stdout.split())
     assert "dscribe.descriptors.soap" in names
     assert not names & {"numba", "sklearn", "sparse"}

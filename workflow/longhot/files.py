@@ -85,6 +85,57 @@ def lock(handle: IO[Any], busy: str) -> None:
             raise
 
 
+class Log:
+    """Append-only file, which a restart cuts to what its checkpoint knows by length and SHA-256."""
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path``, and make it where it is not; ``keep`` or ``clear`` comes next."""
+        self.path = path
+        self._handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
+        self.n_bytes, self._digest = 0, hashlib.sha256()
+
+    def keep(self, n_bytes: int, digest: str) -> bool:
+        """Cut the file to its first ``n_bytes``; False, and nothing is cut, where their SHA-256 is not ``digest``."""
+        self._handle.seek(0)
+        found, left = hashlib.sha256(), n_bytes
+        while left and (part := self._handle.read(min(left, 2**20))):
+            found.update(part)
+            left -= len(part)
+        if left or found.hexdigest() != digest:
+            return False
+        self._handle.truncate(n_bytes)
+        self._handle.seek(0, os.SEEK_END)
+        self.n_bytes, self._digest = n_bytes, found
+        return True
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.keep(0, hashlib.sha256().hexdigest())
+
+    def digest(self) -> str:
+        """SHA-256 of all that was written, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def append(self, content: bytes) -> None:
+        """Write at the end."""
+        self._handle.write(content)
+        self._digest.update(content)
+        self.n_bytes += len(content)
+
+    def sync(self) -> None:
+        """Return once all of it is on disk."""
+        self._handle.flush()
+        os.fsync(self._handle.fileno())
+
+    def lock(self, busy: str) -> None:
+        """Hold the file for this process, as ``lock`` does."""
+        lock(self._handle, busy)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()
+
+
 def write_checkpoint(path: Path, content: bytes) -> None:
     """Write a checkpoint atomically, after its SHA-256; the one before it is kept beside it."""
     with atomic_path(path) as temporary:

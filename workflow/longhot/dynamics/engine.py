@@ -506,7 +506,7 @@ class _Run:
 
     def _close_block(self) -> None:
         """Hand the frames to the log and note the state that a checkpoint would hold."""
-        self.log.append(self.pending)
+        self.log.append_records(self.pending)
         self.pending = []
         scalars = {
             "digest": self.digest,
@@ -551,7 +551,7 @@ class _Run:
             scalars = json.loads(str(snapshot["scalars"]))
             if scalars["digest"] != self.digest:
                 logger.info("a checkpoint in %s is of another run, which is not continued", self.work)
-            elif not self.log.keep(scalars["n_records"], scalars["frames_sha256"]):
+            elif not self.log.keep_records(scalars["n_records"], scalars["frames_sha256"]):
                 logger.warning("%s is damaged: its frames are not those that a checkpoint knows", self.log.path)
             else:
                 self._take_up(snapshot, scalars)

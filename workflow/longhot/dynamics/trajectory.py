@@ -8,7 +8,6 @@ Physics Communications 185, 1546, 2014), with one particles group a replica.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ import numpy as np
 
 from longhot import __version__
 from longhot.block import InputError
-from longhot.files import atomic_path, lock
+from longhot.files import Log, atomic_path
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -67,7 +66,7 @@ def record_type(n_atoms: int) -> np.dtype:
     )
 
 
-class FrameLog:
+class FrameLog(Log):
     """Append-only file of records, which belongs to one process at a time."""
 
     def __init__(self, path: Path, record: np.dtype) -> None:
@@ -76,52 +75,25 @@ class FrameLog:
         Raises:
             InputError: another process has it open.
         """
-        self.path, self.record = path, record
-        self._handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
-        lock(
-            self._handle,
-            f"{path.parent}: another process runs this simulation, wait until it has ended or stop it, and run again",
+        super().__init__(path)
+        self.record = record
+        self.lock(
+            f"{path.parent}: another process runs this simulation, wait until it has ended or stop it, and run again"
         )
-        self.n_records, self._digest = 0, hashlib.sha256()
 
-    def keep(self, n_records: int, digest: str) -> bool:
-        """Cut the file to its first ``n_records``; False, and nothing is cut, where their SHA-256 is not ``digest``."""
-        self._handle.seek(0)
-        found, left = hashlib.sha256(), n_records * self.record.itemsize
-        while left and (part := self._handle.read(min(left, 2**20))):
-            found.update(part)
-            left -= len(part)
-        if left or found.hexdigest() != digest:
-            return False
-        self._handle.truncate(n_records * self.record.itemsize)
-        self._handle.seek(0, os.SEEK_END)
-        self.n_records, self._digest = n_records, found
-        return True
+    @property
+    def n_records(self) -> int:
+        """How many records it holds."""
+        return self.n_bytes // self.record.itemsize
 
-    def clear(self) -> None:
-        """Begin anew."""
-        self.keep(0, hashlib.sha256().hexdigest())
-
-    def digest(self) -> str:
-        """SHA-256 of all records, in hexadecimal."""
-        return self._digest.hexdigest()
-
-    def append(self, records: Sequence[np.ndarray]) -> None:
+    def append_records(self, records: Sequence[np.ndarray]) -> None:
         """Write arrays of records at the end."""
         for part in records:
-            written = part.tobytes()
-            self._handle.write(written)
-            self._digest.update(written)
-            self.n_records += len(part)
+            self.append(part.tobytes())
 
-    def sync(self) -> None:
-        """Return once all records are on disk."""
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._handle.close()
+    def keep_records(self, n_records: int, digest: str) -> bool:
+        """``keep`` of so many records."""
+        return self.keep(n_records * self.record.itemsize, digest)
 
     def chunks(self) -> Iterator[np.ndarray]:
         """All records, a bounded number at a time."""

@@ -17,7 +17,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import shutil
 import signal
 import time
@@ -33,7 +32,7 @@ from longhot import frames as fr
 from longhot.config import Online
 from longhot.dynamics.detectors import Detectors, Outcome, name_atom, nonfinite
 from longhot.dynamics.engine import sigterm
-from longhot.files import sound_checkpoints, write_checkpoint, write_json, write_text
+from longhot.files import Log, sound_checkpoints, write_checkpoint, write_json, write_text
 from longhot.langevin import BLOCK_STEPS, Integrator, State, Stream, draw_noise, draw_velocities
 from longhot.learning.learners import STEP, Learner
 
@@ -204,37 +203,11 @@ def _mean_true_error(rows: Sequence[dict[str, str]]) -> float | None:
     return float(np.mean([float(row["true_meV_per_A"]) for row in rows])) if rows else None
 
 
-class _Trace:
-    """Append-only CSV file, which a restart cuts to the length that its checkpoint knows."""
-
-    def __init__(self, path: Path, n_bytes: int) -> None:
-        self.path = path
-        self._handle = path.open("r+b" if n_bytes else "w+b")
-        self._hash = hashlib.sha256(self._handle.read(n_bytes))
-        self._handle.truncate(n_bytes)
-        self._handle.seek(n_bytes)
-        if not n_bytes:
-            self.append(TRACE_COLUMNS)
-
-    def append(self, row: Sequence[Any]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(row)
-        self._handle.write(text.getvalue().encode())
-        self._hash.update(text.getvalue().encode())
-
-    def sync(self) -> tuple[int, str]:
-        """Length in bytes and SHA-256 of all rows, once they are on disk."""
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
-        return self._handle.tell(), self._hash.hexdigest()
-
-    def close(self) -> None:
-        self._handle.close()
-
-
-def _holds(trace: Path, n_bytes: int, digest: str) -> bool:
-    """Whether a trace begins with the rows that a checkpoint knows."""
-    return trace.exists() and hashlib.sha256(trace.read_bytes()[:n_bytes]).hexdigest() == digest
+def _line(cells: Sequence[Any]) -> bytes:
+    """A line of the trace."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()
 
 
 class _Run:
@@ -277,7 +250,8 @@ class _Run:
         self.digest = _digest(identity, initial, start, settings, seed)
         self.work = directory / WORK_FOLDER
         self.work.mkdir(parents=True, exist_ok=True)
-        self.trace = _Trace(self.work / "trace.csv", self._load_checkpoint())
+        self.trace = Log(self.work / "trace.csv")
+        self._load_checkpoint()
 
     # The loop
 
@@ -422,13 +396,20 @@ class _Run:
     def _write(self, row: _Row) -> None:
         errors = (row.estimated, row.true, row.threshold)
         cells = ["" if one is None or not np.isfinite(one) else f"{1e3 * one:.6g}" for one in errors]
-        self.trace.append([self.tally.step, self._time_ps(), *cells, row.kind, row.atoms, f"{self._wall_s():.3f}"])
+        self.trace.append(
+            _line([self.tally.step, self._time_ps(), *cells, row.kind, row.atoms, f"{self._wall_s():.3f}"])
+        )
 
     def save_checkpoint(self) -> None:
         """Write everything that the rest of the run depends on, with the trace on disk before it."""
         tally = asdict(replace(self.tally, wall_s=self._wall_s()))
-        trace_bytes, trace_sha256 = self.trace.sync()
-        scalars = {"digest": self.digest, "tally": tally, "trace_bytes": trace_bytes, "trace_sha256": trace_sha256}
+        self.trace.sync()
+        scalars = {
+            "digest": self.digest,
+            "tally": tally,
+            "trace_bytes": self.trace.n_bytes,
+            "trace_sha256": self.trace.digest(),
+        }
         content = io.BytesIO()
         np.savez(
             content,
@@ -442,20 +423,21 @@ class _Run:
         )
         write_checkpoint(self.work / "checkpoint.npz", content.getvalue())
 
-    def _load_checkpoint(self) -> int:
-        """Take up the newest sound checkpoint of this very run; the bytes of its trace, 0 without one."""
+    def _load_checkpoint(self) -> None:
+        """Take up the newest sound checkpoint of this very run; without one, begin."""
         for content in sound_checkpoints(self.work / "checkpoint.npz"):
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 stored = dict(archive)
             scalars = json.loads(str(stored["scalars"]))
             if scalars["digest"] != self.digest:
                 logger.info("the checkpoint in %s is of another run, starting anew", self.work)
-                return 0
-            if _holds(self.work / "trace.csv", scalars["trace_bytes"], scalars["trace_sha256"]):
+                break
+            if self.trace.keep(scalars["trace_bytes"], scalars["trace_sha256"]):
                 self._take_up(stored, _Tally(**scalars["tally"]))
-                return int(scalars["trace_bytes"])
-            logger.warning("%s is damaged: its rows are not those that a checkpoint knows", self.work / "trace.csv")
-        return 0
+                return
+            logger.warning("%s is damaged: its rows are not those that a checkpoint knows", self.trace.path)
+        self.trace.clear()
+        self.trace.append(_line(TRACE_COLUMNS))
 
     def _take_up(self, stored: dict[str, np.ndarray], tally: _Tally) -> None:
         """Go on from a checkpoint."""

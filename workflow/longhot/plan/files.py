@@ -31,8 +31,3 @@ COMMITTEE = SAMPLER + "/committees/{model}/n{size}"
 def paths(pattern: str, jobs: list[dict[str, Any]]) -> list[str]:
     """One path for each job, without repeats."""
     return list(dict.fromkeys(pattern.format(**job) for job in jobs))
-
-
-def vars_of(wildcards: Any) -> dict[str, str]:
-    """Wildcards of a job as a dict."""
-    return {name: getattr(wildcards, name) for name in ("study", "dataset", "model", "size")}

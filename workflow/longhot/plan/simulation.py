@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from longhot.config import REFERENCE_MODEL, Protocol, Study
-from longhot.plan.files import FIT, vars_of
+from longhot.plan.files import FIT
 from longhot.plan.training import compile_cache
 
 STEPS_THAT_PAY_FOR_COMPILING_MD = 5000
@@ -44,6 +44,11 @@ def committee(study: Study, wildcards: Any) -> list[str]:
     assert study.learning_curves is not None
     others = [seed for seed in study.learning_curves.seeds if seed != int(wildcards.seed)]
     return [FIT.format(**{**vars_of(wildcards), "seed": seed}) + "/model.json" for seed in others]
+
+
+def vars_of(wildcards: Any) -> dict[str, str]:
+    """Wildcards of a job as a dict."""
+    return {name: getattr(wildcards, name) for name in ("study", "dataset", "model", "size")}
 
 
 def md_replicas_to_compile(study: Study, dataset: str, model: str) -> list[int]:
