@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from longhot.files import atomic_path
+from longhot.stand_ins import stand_ins
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -23,6 +24,15 @@ FORCES = "REF_forces"
 """Key in ``atoms.arrays``: forces in eV/A, shape (n_atoms, 3)."""
 TEST_SET = "test_set"
 """Key in ``atoms.info`` of a test frame: the name of the test set that it belongs to."""
+
+
+def ase_io() -> Any:
+    """The module ase.io, without the integrals that ASE takes of densities of states: they bring scipy.stats, 0.3 s."""
+    with stand_ins("scipy.integrate"):
+        import ase.dft
+        import ase.io
+
+    return ase.io
 
 
 def evenly_spread(n_frames: int, at_most: int) -> np.ndarray:
@@ -51,17 +61,13 @@ def forces(frames: Sequence[Atoms]) -> list[np.ndarray]:
 
 def write(path: str | Path, frames: Sequence[Atoms]) -> None:
     """Write frames as extended XYZ, atomically, to 1e-8 A and 1e-8 eV/A."""
-    import ase.io
-
     with atomic_path(path) as temporary:
-        ase.io.write(temporary, list(frames), format="extxyz", write_results=False)
+        ase_io().write(temporary, list(frames), format="extxyz", write_results=False)
 
 
 def read(path: str | Path) -> list[Atoms]:
     """Read all frames of an extended XYZ file that Longhot wrote."""
-    import ase.io
-
-    return ase.io.read(path, ":", format="extxyz")
+    return ase_io().read(path, ":", format="extxyz")
 
 
 def same_atoms(frames: Sequence[Atoms]) -> bool:

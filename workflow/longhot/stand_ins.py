@@ -29,7 +29,7 @@ class _Finder(MetaPathFinder, Loader):
         self.names = frozenset(names)
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self) if fullname in self.names else None
+        return ModuleSpec(fullname, self, is_package=True) if fullname in self.names else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Empty(spec.name)
@@ -51,4 +51,7 @@ def stand_ins(*names: str) -> Iterator[None]:
     finally:
         sys.meta_path.remove(finder)
         for name in finder.names:
-            sys.modules.pop(name, None)
+            empty = sys.modules.pop(name, None)
+            parent, _, last = name.rpartition(".")
+            if empty is not None and getattr(sys.modules.get(parent), last, None) is empty:
+                delattr(sys.modules[parent], last)

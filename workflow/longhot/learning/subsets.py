@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from longhot import files, frames
 from longhot.block import InputError
@@ -68,6 +67,8 @@ def farthest_points(points: np.ndarray, first: int, n: int, known: np.ndarray | 
         known: shape (n_known, n_features); may be empty or absent.
     """
     if known is not None and len(known):
+        from scipy.spatial.distance import cdist
+
         chosen, distance = list[int](), cdist(points, known).min(axis=1)
     else:
         chosen, distance = [first], np.linalg.norm(points - points[first], axis=1)

@@ -30,6 +30,12 @@ ARCHITECTURE = (
 
 logger = logging.getLogger(__name__)
 
+UNUSED = (
+    *("mace.tools.train", "e3nn.io._spherical_tensor", "torch._dynamo"),
+    *("sympy", "sympy.printing", "sympy.printing.pycode"),
+)
+"""Modules that building and evaluating an eager network does not need."""
+
 _prototypes: dict[str, torch.nn.Module] = {}
 """Eager networks that this process has built, by all that they are built from but weights and scale."""
 _idle: dict[str, Compiled] = {}
@@ -39,10 +45,10 @@ _idle: dict[str, Compiled] = {}
 def import_mace() -> Any:
     """Import mace.modules, without the warnings that it gives on every start and without what nothing here uses.
 
-    Its training loop alone brings torchmetrics, pandas and matplotlib, and a part of e3nn brings scipy.signal:
-    1.6 s of 4.5 s.
+    Its training loop alone brings torchmetrics, pandas and matplotlib, a part of e3nn brings scipy.signal, and the
+    compiler and e3nn's generator of code bring sympy: 2.5 s of 4.5 s.
     """
-    with warnings.catch_warnings(), stand_ins("mace.tools.train", "e3nn.io._spherical_tensor"):
+    with warnings.catch_warnings(), stand_ins(*UNUSED):
         warnings.simplefilter("ignore")
         import mace.modules
 
@@ -65,7 +71,6 @@ def build_network(
     modules = import_mace()
     import torch
     from e3nn import o3
-    from mace.tools.compile import prepare
 
     irreps = o3.Irreps([(config.channels, (ell, (-1) ** ell)) for ell in range(config.max_L + 1)])
 
@@ -107,6 +112,15 @@ def build_network(
             return prepare(network)() if traceable else network()
     finally:
         torch.set_default_dtype(before)
+
+
+def prepare(network: Callable[[], torch.nn.Module]) -> Callable[[], torch.nn.Module]:
+    """mace.tools.compile.prepare, with the compiler that ``import_mace`` keeps from it."""
+    import mace.tools.compile
+    import torch._dynamo
+
+    mace.tools.compile.dynamo = torch._dynamo
+    return mace.tools.compile.prepare(network)
 
 
 def network_with(

@@ -12,6 +12,7 @@ import numpy as np
 from longhot.config import REFERENCE_MODEL
 from longhot.dynamics.detectors import BONDED
 from longhot.dynamics.tables import failed, read
+from longhot.frames import ase_io
 from longhot.report.robustness_figures import places_of, title
 from longhot.report.rows import models_of, rows_of, sizes_of
 from longhot.report.style import NEUTRAL, RC, notice, panel_blocks, save, say
@@ -244,9 +245,7 @@ def failure_title(row: Mapping[str, Any]) -> str:
 
 def read_frames(path: Path, row: Mapping[str, Any]) -> list[Atoms]:
     """The stored frames around the failure of one replica; none where the file has none."""
-    import ase.io
-
-    frames = ase.io.read(path, index=":") if path.stat().st_size else []
+    frames = ase_io().read(path, index=":") if path.stat().st_size else []
     ids = ("temperature_K", "replica")
     return [frame for frame in frames if all(float(frame.info[name]) == float(row[name]) for name in ids)]
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from longhot.block import InputError
+from longhot.stand_ins import stand_ins
 from longhot.uncertainty.clusters import CONFIDENCE, mean_interval
 from longhot.uncertainty.committee import atom_spreads, committee_force_std
 
@@ -162,7 +163,9 @@ def scores(errors: np.ndarray, spreads: np.ndarray) -> Scores:
         InputError: no values, numbers that are not finite, or a spread of zero.
     """
     from scipy.special import ndtr
-    from uncertainty_toolbox.metrics_calibration import miscalibration_area
+
+    with stand_ins("uncertainty_toolbox.viz", "sklearn", "sklearn.isotonic", "sklearn.metrics"):
+        from uncertainty_toolbox.metrics_calibration import miscalibration_area
 
     _check(errors, spreads)
     z = errors / spreads
