@@ -165,8 +165,8 @@ def test_phases_of_a_periodic_system(tmp_path: Path) -> None:
 
 
 def test_costs_are_bounded(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert maps.evenly(5, 10) == [0, 1, 2, 3, 4]
-    assert maps.evenly(101, 3) == [0, 50, 100]
+    assert frames.evenly_spread(5, 10).tolist() == [0, 1, 2, 3, 4]
+    assert frames.evenly_spread(101, 3).tolist() == [0, 50, 100]
     assert maps.most_of([Atoms("Cu1000")]) == maps.MOST_ATOMS // 1000
     monkeypatch.setattr(maps, "MOST_FRAMES", 2)
     counts = maps.dataset_map(sources)["kind"].value_counts()

@@ -141,11 +141,6 @@ class Frames:
             self.rows.append(row)
 
 
-def evenly(n_frames: int, most: int) -> list[int]:
-    """Indices of at most ``most`` frames, spread evenly over all."""
-    return np.unique(np.linspace(0, n_frames - 1, min(n_frames, most)).round().astype(int)).tolist()
-
-
 def most_of(frames: Sequence[Atoms]) -> int:
     """How many frames like these may be looked at."""
     return max(1, min(MOST_FRAMES, MOST_ATOMS // max(map(len, frames), default=1)))
@@ -216,7 +211,7 @@ def dataset_map(sources: Sources) -> pd.DataFrame:
         for one in sources.simulations
         if one.subset is not None
     }
-    train = sorted({*evenly(len(pool), most_of(pool)), *itertools.chain.from_iterable(subsets.values())})
+    train = sorted({*fr.evenly_spread(len(pool), most_of(pool)), *itertools.chain.from_iterable(subsets.values())})
     frames = Frames()
     for index in train:
         frames.add(pool[index], kind=TRAIN, frame=index)
@@ -243,11 +238,11 @@ def dataset_map(sources: Sources) -> pd.DataFrame:
 
 def _add_held_out(frames: Frames, folder: Path) -> None:
     valid, test = fr.read(folder / "valid.extxyz"), fr.read(folder / "test.extxyz")
-    for index in evenly(len(valid), most_of(valid)):
+    for index in fr.evenly_spread(len(valid), most_of(valid)):
         frames.add(valid[index], kind=VALID, frame=index)
     for name in dict.fromkeys(frame.info[fr.TEST_SET] for frame in test):
         own = [index for index, frame in enumerate(test) if frame.info[fr.TEST_SET] == name]
-        for place in evenly(len(own), most_of(test)):
+        for place in fr.evenly_spread(len(own), most_of(test)):
             frames.add(test[own[place]], kind=name, frame=own[place], is_test=True)
 
 
@@ -260,7 +255,7 @@ def _add_visited(frames: Frames, simulation: Simulation, most: int) -> None:
     from ase import Atoms
 
     table, stored = read_table(simulation.recheck), RecheckedFrames.load(simulation.recheck.with_suffix(".npz"))
-    for index in evenly(len(table), max(1, most)):
+    for index in fr.evenly_spread(len(table), max(1, most)):
         row = table.iloc[index][["temperature_K", "replica", "time_ps", "choice", ERROR]].to_dict()
         atoms = Atoms(stored.numbers, stored.positions_A[index], cell=stored.cell_A[index], pbc=stored.pbc)
         frames.add(atoms, kind=MD, **_ids(simulation), **row)
@@ -280,7 +275,7 @@ def _add_phase(frames: Frames, run: PhaseRun) -> None:
     from ase import Atoms
 
     stored = samples.load(run.path)
-    for index in evenly(len(stored.frame_sample), PHASE_FRAMES):
+    for index in fr.evenly_spread(len(stored.frame_sample), PHASE_FRAMES):
         sample = stored.frame_sample[index]
         atoms = Atoms(stored.numbers, stored.positions_A[index], cell=stored.cell_A[sample], pbc=True)
         row = {"model": run.model, "train_size": 0, "seed": 0, "temperature_K": run.temperature_K, "phase": run.phase}
