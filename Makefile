@@ -7,6 +7,7 @@ CONFIG ?= config/config.yaml
 CORES ?= 2
 TARGET ?= all
 DIFF ?= results/report-diff
+STUDY ?= results/default
 
 LOCK := envs/requirements.lock
 # The stamp carries the lock's checksum: another lock (another branch, say) means another stamp.
@@ -18,7 +19,7 @@ SNAKE_SOURCES := Snakefile workflow/rules
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help benchmark test test-slurm lint bench intervals docs lock audit report-diff setup
+.PHONY: help benchmark test test-slurm lint bench intervals docs lock audit report-diff verify setup
 
 help:
 	@echo "make benchmark  run the study CONFIG (default $(CONFIG)) on CORES cores (default $(CORES))"
@@ -28,6 +29,7 @@ help:
 	@echo "make bench      measure speed against ASE, MACE and mace_run_train"
 	@echo "make intervals  measure how often the tables' intervals hold the truth, into results/bench/coverage.csv"
 	@echo "make report-diff A=results/x B=results/y   compare two studies (folders or archives), into DIFF.txt and DIFF.csv"
+	@echo "make verify     say which files of STUDY (default $(STUDY)) are not what their jobs wrote"
 	@echo "make docs       write config/schema.json and config/README.md anew from the code"
 	@echo "make lock       write envs/ anew from pyproject.toml and what .venv holds"
 	@echo "make audit      say which pinned packages have known vulnerabilities"
@@ -82,6 +84,9 @@ bench: $(STAMP)
 
 report-diff: $(STAMP)
 	@PYTHONPATH=workflow $(BIN)/python -m longhot.reproduction "$(A)" "$(B)" "$(DIFF)"
+
+verify: $(STAMP)
+	@PYTHONPATH=workflow $(BIN)/python -m longhot.integrity "$(STUDY)"
 
 docs: $(STAMP)
 	@PYTHONPATH=workflow $(BIN)/python -m longhot.config_docs

@@ -131,12 +131,11 @@ class Run:
         return (self.folder / "snakemake.txt").read_text().count("Finished jobid")
 
     def kill_snakemake(self) -> None:
-        """SIGKILL; its jobs run on, so they are cancelled as the README says, and the folder is unlocked."""
+        """SIGKILL; its jobs run on, so they are cancelled as the README says."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         cluster.ask("scancel", "--me")
         cluster.wait_for(lambda: not cluster.running(), "the cancelled jobs have ended", 60, lambda: True)
-        finish(start(self.python, self.folder, *self.arguments, "--unlock"), self.folder)
 
 
 def gpus_given(python: Path, folder: Path) -> list[str]:

@@ -63,9 +63,12 @@ INTRODUCTION = """\
 <!-- Written by `make docs` from the code: edit the classes, not this file. -->
 
 One YAML file states one question, and `snakemake --cores all --configfile config/<file>.yaml` answers it in
-`results/<study name>/`. `snakemake -n` checks a file without running anything: an unknown key, a wrong type or a
-name that does not exist ends it with one line that says where. Editors that know JSON schemas complete and check
-keys as you type when the first line of the file is `# yaml-language-server: $schema=schema.json`.
+`results/<study name>/`. `snakemake -n` checks a file without running anything: an unknown key, a wrong type or a name
+that does not exist ends it with one line that says where. Data files are opened by the first jobs, not by `-n`; their
+paths are relative to the folder where Snakemake runs. The models of a sweep are named by what tells them apart, such
+as `mace-L1-nu2`: `L` is max_L, `nu` the correlation, `c` the channels, `t` the layers, `r` r_max_A. Editors that know
+JSON schemas complete and check keys as you type when the first line of the file is `# yaml-language-server:
+$schema=schema.json`.
 
 Every number carries its unit in the name of its key: `_K` kelvin, `_fs` and `_ps` femto- and picoseconds, `_s`
 seconds, `_A` angstrom, `_eV` electronvolt. A key without a default must be given. A question whose block is absent

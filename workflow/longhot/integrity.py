@@ -3,7 +3,7 @@
 For each output of a job a file below ``results/<study>/.sha256/`` holds its digest and those of the files that belong
 to it, in the format of sha256sum. To check a study::
 
-    python -m longhot.integrity results/<study>
+    make verify STUDY=results/<study>
     cd results/<study> && sha256sum --check --quiet $(find .sha256 -type f)
 
 What has no digest is not checked, so a change that is meant is accepted by removing the digest.
@@ -69,7 +69,13 @@ def verify(study: Path, made: Path) -> None:
 
 
 def damaged(study: Path) -> list[str]:
-    """A sentence for each output of a study that is not as its job left it."""
+    """A sentence for each output of a study that is not as its job left it.
+
+    Raises:
+        InputError: the folder holds no digests.
+    """
+    if not (study / FOLDER).is_dir():
+        raise InputError(f"{study}: holds no {FOLDER}, give the results folder of a study that has been run")
     found = []
     for digests in sorted((study / FOLDER).rglob("*.sha256")):
         made = study / digests.relative_to(study / FOLDER).with_suffix("")
@@ -81,6 +87,9 @@ def damaged(study: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    faults = damaged(Path(sys.argv[1]))
+    try:
+        faults = damaged(Path(sys.argv[1]))
+    except InputError as error:
+        sys.exit(str(error))
     print("\n".join(faults) or f"{sys.argv[1]}: everything is as it was made")
     sys.exit(bool(faults))

@@ -40,10 +40,10 @@ class Pinning(Block):
 
 
 class MemberPinning(Pinning):
-    """Members that run a pinned interface of their own, as a check of the reweighting; in cells of ``pinning``."""
+    """Members that run a pinned interface of their own, as a check of the reweighting; in cells of `pinning`."""
 
-    train_sizes: Sizes = Field(min_length=1, description="A part of melting_point's.")
-    seeds: Annotated[list[Seed], Distinct] = Field([0], min_length=1, description="A part of melting_point's.")
+    train_sizes: Sizes = Field(min_length=1, description="Some of `melting_point.train_sizes`.")
+    seeds: Annotated[list[Seed], Distinct] = Field([0], min_length=1, description="Some of `melting_point.seeds`.")
 
 
 class Coexistence(Block):

@@ -22,7 +22,9 @@ class StudyBlock(Block):
         "auto", description="Where models are fitted and run: `auto` takes a GPU where there is one."
     )
     reference_time_limit_s: PositiveFloat = Field(
-        3600.0, description="A single calculation of a reference that takes longer is given up. It changes no result."
+        3600.0,
+        description="A single calculation of a reference that takes longer is ended: the frame it was for gets "
+        "the status `timeout`, and where a job cannot go on without it, the job ends. To change this makes nothing anew.",
     )
 
     @field_validator("name")

@@ -2,8 +2,13 @@
 
 Each file gives a class ``Config`` (derived from ``ModelBlock``) and two functions::
 
-    fit(config, task: FitTask) -> None      writes task.directory/{model.json, fit.json, history.csv, ...}
+    fit(config, task: FitTask) -> None
     load(directory, device, compile_cache=None) -> Potential
+
+A fit leaves in ``task.directory``: ``model.json`` with the ``family`` and what ``load`` needs (weights beside it as
+``model.safetensors``); ``fit.json`` with ``converged``, ``reason`` (why not, else empty), ``train_wall_s``, ``device``,
+``peak_memory_MB``, ``n_parameters`` and ``n_steps``; and ``history.csv``, whose first column is ``step``, with a row for
+each validation, none where nothing is iterated. Every field of ``Config`` carries a description, for the docs.
 
 A family that compiles its steps also gives ``compile_step(config, task, replicas)``, which fills
 ``task.compile_cache``.
