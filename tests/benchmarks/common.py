@@ -13,9 +13,8 @@ import numpy as np
 from longhot import frames as fr
 from longhot import references
 from longhot.datasets import _isolated, _molecule
-from longhot.files import write_json
 from longhot.models import FitTask, load, mace
-from longhot.models._mace_kernels import KERNELS_FILE
+from longhot.models._mace_kernels import Kernels, seal
 from longhot.references import xtb
 
 if TYPE_CHECKING:
@@ -92,7 +91,8 @@ def short_fit(molecule: str, seed: int = 0) -> Path:
 def compiled(molecule: str, n_replicas: int, device: str, seed: int = 0) -> Potential:
     """The short fit as a potential whose MD batch of ``n_replicas`` is compiled."""
     cache = FOLDER / "compiled" / f"{molecule}-{n_replicas}-{device}"
-    write_json(cache / KERNELS_FILE, {"training": False, "md_sizes": [n_replicas]})
+    cache.mkdir(parents=True, exist_ok=True)
+    seal(cache, Kernels(training=False, md_sizes=[n_replicas]))
     return load(short_fit(molecule, seed), device, cache)
 
 

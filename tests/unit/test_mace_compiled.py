@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from longhot.files import write_json
 from longhot.models import FitTask, _mace_net, _mace_train, load
 from longhot.models._mace_graphs import GraphBuilder
-from longhot.models._mace_kernels import KERNELS_FILE, md_sizes
+from longhot.models._mace_kernels import Kernels, md_sizes, seal
 from longhot.models._mace_net import build_network, evaluator
 from longhot.models.mace import Config
 
@@ -67,7 +66,7 @@ def test_a_compiled_md_batch_is_the_eager_one_and_shrinks_to_compiled_sizes_only
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(kernels))
     model_examples.fit("mace", methanol, tmp_path, max_L=0, **TINY)
-    write_json(kernels / KERNELS_FILE, {"training": True, "md_sizes": [3]})
+    seal(kernels, Kernels(training=True, md_sizes=[3]))
     compiled, eager = load(tmp_path, "cpu", kernels), load(tmp_path)
     assert compiled.batch_sizes(3) == [3]
     assert eager.batch_sizes(3) == [3, 2, 1]

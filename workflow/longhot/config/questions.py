@@ -24,7 +24,7 @@ class StudyBlock(Block):
     reference_time_limit_s: PositiveFloat = Field(
         3600.0,
         description="A single calculation of a reference that takes longer is ended: the frame it was for gets "
-        "the status `timeout`, and where a job cannot go on without it, the job ends. To change this makes nothing anew.",
+        "the status `timeout`, and a job that cannot go on without it ends. To change this makes nothing anew.",
     )
 
     @field_validator("name")

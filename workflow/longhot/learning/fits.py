@@ -55,6 +55,4 @@ def fit(block: dict[str, Any], fit_task: FitTask) -> None:
 
 def compile_step(block: dict[str, Any], fit_task: FitTask, replicas: list[int]) -> None:
     """Fill the task's compile cache, see ``longhot.models``."""
-    assert fit_task.compile_cache is not None
-    fit_task.compile_cache.mkdir(parents=True, exist_ok=True)
     plugin(longhot.models, block["family"]).compile_step(parse(block), fit_task, replicas)

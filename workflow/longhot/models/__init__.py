@@ -7,8 +7,8 @@ Each file gives a class ``Config`` (derived from ``ModelBlock``) and two functio
 
 A fit leaves in ``task.directory``: ``model.json`` with the ``family`` and what ``load`` needs (weights beside it as
 ``model.safetensors``); ``fit.json`` with ``converged``, ``reason`` (why not, else empty), ``train_wall_s``, ``device``,
-``peak_memory_MB``, ``n_parameters`` and ``n_steps``; and ``history.csv``, whose first column is ``step``, with a row for
-each validation, none where nothing is iterated. Every field of ``Config`` carries a description, for the docs.
+``peak_memory_MB``, ``n_parameters`` and ``n_steps``; and ``history.csv``, whose first column is ``step``, with a row
+for each validation, none where nothing is iterated. Every field of ``Config`` carries a description, for the docs.
 
 A family that compiles its steps also gives ``compile_step(config, task, replicas)``, which fills
 ``task.compile_cache``.

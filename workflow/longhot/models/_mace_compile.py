@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from longhot.block import InputError
-from longhot.files import write_json
-from longhot.models._mace_kernels import KERNELS_FILE, Kernels, md_sizes
+from longhot.models._mace_kernels import Kernels, compile_into, md_sizes, seal
 from longhot.models._mace_net import build_network
 from longhot.models._mace_potential import StaticMaceBatch
 from longhot.models._mace_train import Fit
@@ -36,6 +34,7 @@ def compile_step(config: Config, task: FitTask, replicas: list[int]) -> None:
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     assert task.compile_cache is not None
+    compile_into(task.compile_cache)
     state, done = Fit(config, task), Kernels(training=False, md_sizes=[])
     try:
         if state.compiled:
@@ -55,4 +54,4 @@ def compile_step(config: Config, task: FitTask, replicas: list[int]) -> None:
         if config.compile == "always":
             raise InputError(f"compile: always, but compiling failed ({cause}): use auto") from error
         logger.warning("compiling failed, these steps run eagerly: %s", cause)
-    write_json(task.compile_cache / KERNELS_FILE, asdict(done))
+    seal(task.compile_cache, done)

@@ -13,7 +13,7 @@ import numpy as np
 from longhot.block import InputError
 from longhot.files import read_json
 from longhot.models._mace_graphs import GraphBuilder, is_static
-from longhot.models._mace_kernels import kernels
+from longhot.models._mace_kernels import kernels, work_on
 from longhot.models._mace_net import build_network, evaluator, load_weights, network_with
 from longhot.models.mace import Config
 from longhot.potential import BatchPotential, BatchResult, Label, halved_sizes
@@ -83,8 +83,8 @@ class MacePotential:
         if not is_static([atoms]):
             return NeighbourMaceBatch(self.network(), self.builder, atoms, offset_eV)
         compiled = n_replicas in kernels(self.compile_cache).md_sizes
-        if self.compile_cache is not None:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.compile_cache.resolve())
+        if compiled and self.compile_cache is not None:
+            work_on(self.compile_cache)
         return StaticMaceBatch(self.network(traceable=compiled), self.builder, atoms, n_replicas, compiled, offset_eV)
 
     def batch_sizes(self, n_replicas: int) -> list[int]:

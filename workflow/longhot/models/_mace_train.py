@@ -34,7 +34,7 @@ from longhot.files import (
 )
 from longhot.models import FitTask, peak_memory_MB
 from longhot.models._mace_graphs import Batch, GraphBuilder, average_neighbours, is_static
-from longhot.models._mace_kernels import KERNELS_FILE, kernels
+from longhot.models._mace_kernels import KERNELS_FILE, kernels, work_on
 from longhot.models._mace_net import (
     ARCHITECTURE,
     Compiled,
@@ -222,7 +222,7 @@ class Fit:
         self.total = config.total_steps(len(task.train))
         self.compiled = uses_compiled_steps(config, self.static, len(task.train), task.compile_cache)
         if self.compiled and task.compile_cache is not None:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(task.compile_cache.resolve())
+            work_on(task.compile_cache)
         # Not only the training set's: a small one may lack an element that other frames hold.
         self.numbers = sorted(atomic_numbers[symbol] for symbol in task.atomic_energies_eV)
         builder = GraphBuilder(self.numbers, config.r_max_A, getattr(torch, config.dtype), task.device)
