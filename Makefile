@@ -19,7 +19,7 @@ SNAKE_SOURCES := Snakefile workflow/rules
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help benchmark test test-slurm lint bench intervals docs lock audit report-diff verify setup
+.PHONY: help benchmark test test-slurm lint bench intervals docs lock audit report-diff check verify setup
 
 help:
 	@echo "make benchmark  run the study CONFIG (default $(CONFIG)) on CORES cores (default $(CORES))"
@@ -29,6 +29,7 @@ help:
 	@echo "make bench      measure speed against ASE, MACE and mace_run_train"
 	@echo "make intervals  measure how often the tables' intervals hold the truth, into results/bench/coverage.csv"
 	@echo "make report-diff A=results/x B=results/y   compare two studies (folders or archives), into DIFF.txt and DIFF.csv"
+	@echo "make check      say in one line whether CONFIG is valid, and if not where"
 	@echo "make verify     say which files of STUDY (default $(STUDY)) are not what their jobs wrote"
 	@echo "make docs       write config/schema.json and config/README.md anew from the code"
 	@echo "make lock       write envs/ anew from pyproject.toml and what .venv holds"
@@ -58,9 +59,9 @@ $(STAMP):
 	@touch $@
 
 benchmark: $(STAMP)
-	@PYTHONPATH=workflow $(BIN)/python -m longhot.config $(CONFIG)
-	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- $(TARGET)
-	@PYTHONPATH=workflow $(BIN)/python -m longhot.report.manifest $(CONFIG)
+	@PYTHONPATH=workflow $(BIN)/python -m longhot.config "$(CONFIG)"
+	@$(BIN)/snakemake --cores $(CORES) --configfile "$(CONFIG)" -- $(TARGET)
+	@PYTHONPATH=workflow $(BIN)/python -m longhot.report.manifest "$(CONFIG)"
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest
@@ -85,6 +86,9 @@ bench: $(STAMP)
 report-diff: $(STAMP)
 	@PYTHONPATH=workflow $(BIN)/python -m longhot.reproduction "$(A)" "$(B)" "$(DIFF)"
 
+check: $(STAMP)
+	@PYTHONPATH=workflow $(BIN)/python -m longhot.config "$(CONFIG)"
+
 verify: $(STAMP)
 	@PYTHONPATH=workflow $(BIN)/python -m longhot.integrity "$(STUDY)"
 
@@ -96,3 +100,4 @@ lock: $(STAMP)
 
 audit: $(STAMP)
 	@$(BIN)/python envs/audit.py $(LOCK)
+	@$(BIN)/python envs/audit.py envs/slurm.lock

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from longhot import plan
+from longhot import integrity, plan
 from longhot.block import InputError
 from longhot.config import load
 from longhot.reproduction import archive
@@ -68,6 +68,21 @@ def test_an_archive_holds_the_study_and_is_read_back(bag: Path, study: Path) -> 
     assert stored.manifest == folder.manifest
     for name, table in folder.tables().items():
         assert stored.tables()[name].equals(table)
+
+
+def test_a_flipped_bit_in_a_study_is_found_before_it_is_packed_or_compared(study: Path, tmp_path: Path) -> None:
+    weights, table = study / "models/methanol/mace/n10/seed0/model.safetensors", study / "tables/stability.csv"
+    for made in (weights.with_name("model.json"), table):
+        integrity.record(study, made)
+    sound = weights.read_bytes()
+    weights.write_bytes(sound[:99] + bytes([sound[99] ^ 1]) + sound[100:])
+    with pytest.raises(InputError, match=r"^\S*model.safetensors: has changed since it was made"):
+        build(study, tmp_path / "damaged.zip")
+    assert not (tmp_path / "damaged.zip").exists()
+    weights.write_bytes(sound)
+    table.write_text(table.read_text().replace("1", "2", 1))
+    with pytest.raises(InputError, match=r"^\S*stability.csv: has changed since it was made"):
+        open_study(study)
 
 
 def test_the_config_of_an_archive_asks_the_same(bag: Path) -> None:

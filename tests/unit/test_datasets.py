@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import lzma
 import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import requests
 from ase import Atoms, units
 from ase.build import molecule
 from scipy.signal import lfilter
@@ -285,6 +287,17 @@ def test_download_is_checked_kept_and_tried_again(tmp_path, monkeypatch):
     for _ in range(2):
         assert files.sha256(_fetch.local(source)) == source.sha256
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("location", "refused"),
+    [("http://example.org/b.npz", True), ("//other.org/b.npz", False), ("/b.npz", False), ("ftp://x/b", True)],
+)
+def test_no_download_leaves_https(location, refused):
+    response = requests.Response()
+    response.status_code, response.url, response.headers["location"] = 302, "https://example.org/a.npz", location
+    with pytest.raises(RuntimeError, match="which is not https") if refused else nullcontext():
+        _fetch.stay_encrypted(response)
 
 
 def test_download_of_another_file_is_refused(tmp_path, monkeypatch):

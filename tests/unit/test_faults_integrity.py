@@ -114,6 +114,16 @@ def test_what_is_not_of_the_study_passes(study: Path) -> None:
         integrity.verify(study, Path(path))
 
 
+def test_what_a_killed_job_left_of_its_digests_is_no_damage(study: Path) -> None:
+    (study / ".sha256/tables/.recheck.csv-abcd.sha256").write_text("00")
+    assert integrity.damaged(study) == []
+
+
+def test_a_folder_without_digests_is_no_sound_study(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no .sha256, give the results folder"):
+        integrity.damaged(tmp_path)
+
+
 def test_files_that_a_compiler_adds_are_no_damage(study: Path) -> None:
     (study / "compiled/water/mace/ab/more.so").write_bytes(b"more")
     assert integrity.damaged(study) == []

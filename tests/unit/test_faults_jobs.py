@@ -39,7 +39,7 @@ from longhot.job import FAULTS, fault, job
 from longhot.learning import fits, online, rounds
 from longhot.models import resolve_device
 from longhot.references._time_limit import TIME_LIMIT_S
-from longhot.run import KILLED, Run
+from longhot.run import KILLED, OUT_OF_MEMORY, Run, kernel_kills
 
 FORK = multiprocessing.get_context("fork")
 LOG = Path("results", "mine", "logs", "simulate", "one.log")
@@ -445,7 +445,9 @@ def test_gpu_that_vanishes_in_md_leaves_a_checkpoint(here: Path) -> None:
 # Around the jobs of a run.
 
 
-def test_run_names_the_jobs_that_were_killed() -> None:
+@pytest.mark.parametrize(("kills", "cause"), [(7, KILLED), (8, OUT_OF_MEMORY)])
+def test_run_names_the_jobs_that_were_killed(kills: int, cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longhot.run.kernel_kills", lambda: 7)
     state = Path(".snakemake")
     LOG.with_name("earlier.log").write_text("cut off long ago")
     os.utime(LOG.with_name("earlier.log"), (1, 1))
@@ -457,7 +459,21 @@ def test_run_names_the_jobs_that_were_killed() -> None:
         ("killed", "2026-01-01 continuing: 3 of 8 replicas have ended"),
     ):
         LOG.with_name(f"{name}.log").write_text(text)
-    assert run.killed() == [f"{LOG.with_name('killed.log')}: its job {KILLED}"]
+    monkeypatch.setattr("longhot.run.kernel_kills", lambda: kills)
+    killed = LOG.with_name("killed.log")
+    assert run.killed() == [f"{killed}: {cause}"]
+    assert f" simulate: {cause}\n" in killed.read_text()
+    assert run.killed() == []
+
+
+def test_the_kernel_counts_what_it_kills() -> None:
+    assert kernel_kills() >= 0
+
+
+def test_no_run_begins_where_nothing_can_be_written() -> None:
+    Path("occupied").touch()
+    with pytest.raises(InputError, match=r"^occupied/state: no run can begin here \(Not a directory\)"):
+        Run(Path("occupied", "state"), "mine")
 
 
 def holding(began: Any, go_on: Any) -> None:

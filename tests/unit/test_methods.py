@@ -141,6 +141,15 @@ def test_energy_is_core_hours_and_gpu_hours_times_the_stated_power() -> None:
     assert "500 W for a GPU during 1.00 hours" in text
 
 
+def test_the_cost_says_how_much_of_it_was_no_science() -> None:
+    total = MANIFEST["total"] | {"overhead_share": 0.0912, "startup_core_s": 200.0, "engine_core_s": 35.0}
+    _, text = cost(MANIFEST | {"total": total}, Report()).paragraphs
+    assert "Of the core time 9.1 % was no science (at most 15 is the aim)" in text
+    assert "3 min 20 s to starts of Python and imports and 35.0 s to Snakemake itself." in text
+    _, text = cost(MANIFEST | {"total": total | {"engine_core_s": None}}, Report()).paragraphs
+    assert "Snakemake" not in text
+
+
 def write_study(folder: Path) -> Path:
     for part in ("tables", "figures", "datasets/methanol"):
         (folder / part).mkdir(parents=True)

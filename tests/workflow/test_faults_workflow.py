@@ -20,6 +20,8 @@ LONGEST_END_S = 10.0
 LOG = Path("results", "faults", "logs", "simulate", "methanol", "reference", "n0", "seed0.log")
 FRAMES = Path("results", "faults", "simulations", "methanol", "reference", "n0", "seed0", "frames.h5")
 POOL = Path("results", "faults", "datasets", "methanol", "train_pool.extxyz")
+CONTROL = Path("results", "faults", "models", "methanol", "reference", "n0", "seed0", "model.json")
+OTHER = Path("results", "faults", "models", "methanol", "gfn1", "n10", "seed0", "model.json")
 SUBSET = Path("results", "faults", "subsets", "methanol", "seed0", "n10.json")
 
 
@@ -39,7 +41,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         robustness__protocol__duration_ps=1000,
         robustness__protocol__checkpoint_interval_s=0.5,
     )
-    done = run(repository, POOL)
+    done = run(repository, POOL, CONTROL)
     assert done.returncode == 0, done.stdout[-3000:]
     return repository
 
@@ -51,10 +53,10 @@ def run(repository: Path, *targets: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def going(repository: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run in which the control's MD writes checkpoints."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/faults.yaml", "--", FRAMES]
+    """A run in which the control's MD writes checkpoints, while another job waits for its core."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "config/faults.yaml", "--"]
     process = subprocess.Popen(
-        [*map(str, command)],
+        [*command, str(FRAMES), str(OTHER)],
         cwd=repository,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -135,7 +137,9 @@ def test_killed_job_is_named_and_the_others_go_on(going: subprocess.Popen[str], 
         one.kill()
     output, _ = going.communicate(timeout=120)
     assert going.returncode != 0
-    assert f"{LOG}: its job was killed before it could say why, most often because memory ran out" in output
+    assert f"{LOG}: killed: it was ended before it could say why, most often because memory ran out" in output
+    assert " simulate: killed: " in (repository / LOG).read_text()
+    assert (repository / OTHER).exists(), "a job that could only begin afterwards"
     assert_goes_on(repository)
 
 

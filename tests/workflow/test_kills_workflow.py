@@ -16,6 +16,7 @@ import pytest
 from studies import SMOKE, copy_of_repository, environment, snakemake, write_config
 
 from longhot import integrity
+from longhot.files import sha256
 
 pytestmark = pytest.mark.workflow
 
@@ -51,6 +52,10 @@ class Study:
         """Every table as text, without what tells of the clock."""
         read = {name: pd.read_csv(self.results / "tables" / f"{name}.csv", dtype=str) for name in TABLES}
         return {name: table.drop(columns=WALL_CLOCK & set(table)) for name, table in read.items()}
+
+    def trajectories(self) -> dict[str, str]:
+        """SHA-256 of all frames of MD."""
+        return {str(path): sha256(path) for path in sorted(self.results.glob("simulations/**/frames.h5"))}
 
     def forget(self) -> None:
         """Remove the MD and all that follows from it, known labels too."""
@@ -100,7 +105,7 @@ def test_a_killed_study_ends_with_the_same_tables(study: Study) -> None:
     study.forget()
     # Again, for a run in which nothing but MD and recheck is to do says how long these take.
     whole_s = study.run()
-    expected = study.tables()
+    expected, trajectories = study.tables(), study.trajectories()
     for moment in np.random.default_rng(0).uniform(0, whole_s, KILLS):
         study.forget()
         while not study.run_and_kill(moment):
@@ -109,6 +114,7 @@ def test_a_killed_study_ends_with_the_same_tables(study: Study) -> None:
         study.run()
         for name, table in study.tables().items():
             pd.testing.assert_frame_equal(table, expected[name], obj=f"{name}.csv after a kill at {moment:.1f} s")
+        assert study.trajectories() == trajectories, f"frames after a kill at {moment:.1f} s"
 
 
 @pytest.mark.skipif(not SMOKE_KILLS, reason="half an hour: set LONGHOT_SMOKE_KILLS=20 to run it")

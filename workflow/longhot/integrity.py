@@ -78,6 +78,8 @@ def damaged(study: Path) -> list[str]:
         raise InputError(f"{study}: holds no {FOLDER}, give the results folder of a study that has been run")
     found = []
     for digests in sorted((study / FOLDER).rglob("*.sha256")):
+        if digests.name.startswith("."):  # left of a job that was killed while it wrote
+            continue
         made = study / digests.relative_to(study / FOLDER).with_suffix("")
         try:
             verify(study, made)
@@ -86,7 +88,19 @@ def damaged(study: Path) -> list[str]:
     return found
 
 
+def check(study: Path) -> None:
+    """Check everything in a study that has digests.
+
+    Raises:
+        InputError: a file is not what the job that made it left; the first of them.
+    """
+    if (study / FOLDER).is_dir() and (found := damaged(study)):
+        raise InputError(found[0])
+
+
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("give the results folder of one study, such as results/default")
     try:
         faults = damaged(Path(sys.argv[1]))
     except InputError as error:

@@ -19,10 +19,14 @@ PATIENCE_S = 5.0
 """A run that only looks (snakemake -n) holds a study for a moment."""
 _SHELLS = ("bash", "sh")
 KILLED = (
-    "was killed before it could say why, most often because memory ran out (use fewer --cores, or raise mem_mb of its "
-    "rule), its program crashed, or the reference took longer than study.reference_time_limit_s for one calculation: "
-    "run again, what was done is kept"
+    "killed: it was ended before it could say why, most often because memory ran out (use fewer --cores, or raise mem_mb "
+    "of its rule) or its program crashed: run again, what was done is kept"
 )
+OUT_OF_MEMORY = (
+    "out_of_memory: it was ended before it could say why, and meanwhile the kernel has killed processes for want of "
+    "memory: use fewer --cores, or raise mem_mb of its rule, and run again, what was done is kept"
+)
+"""What ended a job that left no word, in its log and on the terminal."""
 
 
 class Run:
@@ -34,10 +38,18 @@ class Run:
         Args:
             state: Snakemake's own folder.
             study: its name.
+
+        Raises:
+            InputError: the folder cannot be written.
         """
-        self._state, self._study, self._began = state, study, time.time()
-        state.mkdir(exist_ok=True)
-        self._handle = (state / f"{study}.run").open("a")
+        self._state, self._study, self._began, self._kills = state, study, time.time(), kernel_kills()
+        try:
+            state.mkdir(exist_ok=True)
+            self._handle = (state / f"{study}.run").open("a")
+        except OSError as error:
+            raise InputError(
+                f"{state}: no run can begin here ({error.strerror}): make the folder writable, or make room on the disk"
+            ) from None
         try:
             self._hold()
         except InputError:
@@ -77,19 +89,36 @@ class Run:
                 signal.signal(number, _stop)
 
     def killed(self) -> list[str]:
-        """A sentence for each job of this run that ended without a word."""
+        """A sentence for each job of this run that ended without a word, which its log then holds too."""
         logs = Path("results", self._study, "logs")
-        return [
-            f"{path}: its job {KILLED}"
+        cause = OUT_OF_MEMORY if kernel_kills() > self._kills else KILLED
+        found = [
+            path
             for path in sorted(logs.rglob("*.log"))
             if path.stat().st_mtime >= self._began and not _has_ended(path, logs)
         ]
+        for path in found:
+            with path.open("a", encoding="utf-8") as log:
+                log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {_rule_of(path, logs)}: {cause}\n")
+        return [f"{path}: {cause}" for path in found]
 
 
 def _has_ended(log: Path, logs: Path) -> bool:
     """Whether a job said how it ended, see ``longhot.job``."""
-    rule = log.relative_to(logs).parts[0].removesuffix(".log")
-    return bool(re.search(rf" {rule}(: | took | failed\n)", log.read_text(encoding="utf-8", errors="replace")))
+    return bool(
+        re.search(rf" {_rule_of(log, logs)}(: | took | failed\n)", log.read_text(encoding="utf-8", errors="replace"))
+    )
+
+
+def _rule_of(log: Path, logs: Path) -> str:
+    return log.relative_to(logs).parts[0].removesuffix(".log")
+
+
+def kernel_kills() -> int:
+    """How many processes of this machine the kernel has killed since it started, because memory ran out."""
+    counters = Path("/proc/vmstat")
+    lines = counters.read_text(encoding="ascii").splitlines() if counters.exists() else []
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
 def _stop(*_: object) -> NoReturn:

@@ -3,7 +3,10 @@
 os.environ[TIME_LIMIT_S] = str(STUDY.study.reference_time_limit_s)
 
 if workflow.is_main_process:
-    RUN = Run(Path(".snakemake"), NAME)
+    try:
+        RUN = Run(Path(".snakemake"), NAME)
+    except InputError as error:
+        raise WorkflowError(str(error))
 
 
 onstart:

@@ -11,3 +11,4 @@ if __name__ == "__main__":
         load_file(sys.argv[1])
     except InputError as error:
         sys.exit(f"config: {error}")
+    print(f"{sys.argv[1]}: valid")

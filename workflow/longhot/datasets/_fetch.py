@@ -12,6 +12,7 @@ import tarfile
 import zlib
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
+from urllib.parse import urljoin
 
 from pydantic import Field, model_validator
 
@@ -106,7 +107,18 @@ def _download(source: SourceFile) -> Path:
 def _downloader() -> Any:
     import pooch
 
-    return pooch.HTTPDownloader(timeout=TIMEOUT_S)
+    return pooch.HTTPDownloader(timeout=TIMEOUT_S, hooks={"response": stay_encrypted})
+
+
+def stay_encrypted(response: Any, **_: Any) -> None:
+    """Refuse to follow a server from https to another protocol.
+
+    Raises:
+        RuntimeError: it is asked for.
+    """
+    target = urljoin(response.url, response.headers.get("location", ""))
+    if response.is_redirect and not target.startswith("https://"):
+        raise RuntimeError(f"it sends on to {target}, which is not https")
 
 
 def largest_unpacked(path: Path) -> int:

@@ -6,6 +6,7 @@ Only what the study used is described and cited. Also what it cost, and the comm
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ PACKAGES = {
 }
 """Codes that every study uses, with what to cite for them."""
 _S_PER_HOUR = 3600.0
+MOST_OVERHEAD_PERCENT = 15
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,21 @@ def cost(manifest: dict[str, Any], report: Report) -> Topic:
     if gpu_hours:
         text += f" and {report.gpu_power_W:g} W for a GPU during {number(gpu_hours)} hours of jobs that may hold one,"
     text += f" that is about {number(energy_kWh, 2)} kWh. This is an estimate: nothing was measured."
-    return Topic("Cost", [text])
+    return Topic("Cost", [text, *filter(None, [overhead_text(total)])])
+
+
+def overhead_text(total: Mapping[str, Any]) -> str:
+    """What of the core time was no science; empty where that is not known."""
+    share, start_s, engine_s = (total.get(name) for name in ("overhead_share", "startup_core_s", "engine_core_s"))
+    if share is None:
+        return ""
+    parts = [f"{duration_text(start_s)} to starts of Python and imports"]
+    if engine_s is not None:
+        parts.append(f"{duration_text(engine_s)} to Snakemake itself")
+    return (
+        f"Of the core time {100 * share:.1f} % was no science (at most {MOST_OVERHEAD_PERCENT} is the aim): "
+        f"{listed(parts)}. Starts of processes that label for a job count as its science."
+    )
 
 
 def gpu_hours_of(manifest: dict[str, Any]) -> float:

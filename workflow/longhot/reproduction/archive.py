@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import yaml
 
+from longhot import integrity
 from longhot.block import InputError
 from longhot.files import atomic_path, read_json
 
@@ -281,7 +282,7 @@ def _listed(path: Path, bag: zipfile.ZipFile, top: str, tag: str) -> dict[str, s
 def build(
     study: Path, config: dict[str, Any], paths: Iterable[str], datasets: Iterable[Path], citation: Path, out: Path
 ) -> None:
-    """Write the archive of a finished study, and verify it.
+    """Write the archive of a finished study, after a check of what is packed, and verify it.
 
     Args:
         study: ``results/<study>``.
@@ -290,7 +291,11 @@ def build(
         datasets: folders of datasets, which go in where they are small.
         citation: how to cite Longhot.
         out: the zip file.
+
+    Raises:
+        InputError: a file of the study is not what its job left, or cannot be packed.
     """
+    integrity.check(study)
     chosen, left_out = contents(study, map(Path, paths), datasets)
     described = texts(config, read_json(study / "manifest.json"), citation.read_text(encoding="utf-8"), left_out)
     pack(study, chosen, described, out)

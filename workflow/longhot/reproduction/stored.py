@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from longhot import integrity
 from longhot.block import InputError
 from longhot.reproduction.archive import Archive
 
@@ -38,15 +39,18 @@ class Stored:
 
 
 def open_study(path: Path) -> Stored:
-    """A finished study, an archive verified.
+    """A finished study, verified.
 
     Raises:
-        InputError: there is none, it is unfinished, or an archive is damaged.
+        InputError: there is none, or it is unfinished or damaged.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder, give a results folder or a file of `snakemake archive`")
     if path.is_dir():
-        return Stored(path, _folder_manifest(path), None)
+        manifest = _folder_manifest(path)
+        for compared in (path / "manifest.json", *sorted(path.glob("tables/*.csv"))):
+            integrity.verify(path, compared)
+        return Stored(path, manifest, None)
     archive = Archive(path)
     return Stored(path, _manifest(path, archive.read("manifest.json").decode("utf-8")), archive)
 
