@@ -120,7 +120,7 @@ def test_what_a_killed_job_left_of_its_digests_is_no_damage(study: Path) -> None
 
 
 def test_a_folder_without_digests_is_no_sound_study(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no .sha256, give the results folder"):
+    with pytest.raises(InputError, match=r"holds no \.sha256, give the results folder"):
         integrity.damaged(tmp_path)
 
 

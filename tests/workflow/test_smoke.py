@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
@@ -276,8 +277,23 @@ def test_report_of_snakemake_holds_every_figure_and_table(smoke: Path, results: 
     assert done.returncode == 0, done.stdout
     with zipfile.ZipFile(smoke / "report.zip") as packed:
         held = {Path(name).name for name in packed.namelist()}
+        page = packed.read("report/report.html").decode()
     (smoke / "report.zip").unlink()
     assert {path.name for path in (*results.glob("tables/*.csv"), *results.glob("figures/*.svg"))} <= held
+    shown = embedded(page, "results").values()
+    assert all(one["labels"].keys() <= {"figure", "table"} and len(one["labels"]) == 1 for one in shown)
+    assert all(len(one["caption"]) > 50 for one in shown)
+    (survival,) = (one for one in shown if one["name"] == "survival.svg")
+    assert "Kaplan-Meier" in survival["caption"]
+    assert set(embedded(page, "categories")) == {
+        *("Learning curves", "Hot MD", "Melting point", "Active learning", "Data"),
+    }
+
+
+def embedded(page: str, name: str) -> dict[str, Any]:
+    """Data that a page of Snakemake holds."""
+    start = page.index(f"var {name} = {{") + len(f"var {name} = ")
+    return json.JSONDecoder().raw_decode(page, start)[0]
 
 
 def test_every_job_left_a_log(results: Path) -> None:

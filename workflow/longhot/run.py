@@ -19,8 +19,8 @@ PATIENCE_S = 5.0
 """A run that only looks (snakemake -n) holds a study for a moment."""
 _SHELLS = ("bash", "sh")
 KILLED = (
-    "killed: it was ended before it could say why, most often because memory ran out (use fewer --cores, or raise mem_mb "
-    "of its rule) or its program crashed: run again, what was done is kept"
+    "killed: it was ended before it could say why, most often because memory ran out (use fewer --cores, or raise "
+    "mem_mb of its rule) or its program crashed: run again, what was done is kept"
 )
 OUT_OF_MEMORY = (
     "out_of_memory: it was ended before it could say why, and meanwhile the kernel has killed processes for want of "
