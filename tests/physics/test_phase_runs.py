@@ -382,6 +382,20 @@ def test_segments_are_whole_samples(monkeypatch, tmp_path):
     np.testing.assert_array_equal(samples.frame_sample, [1, 3])
 
 
+@pytest.mark.parametrize("segment_steps", [20_000, 34])
+def test_one_frame_is_kept_where_the_step_does_not_divide_the_sample_interval(
+    run, segment_steps, monkeypatch, tmp_path
+):
+    """83 steps of 6 fs hold four samples of 17 steps, not five of 16.7."""
+    monkeypatch.setattr(lammps, "SEGMENT_STEPS", segment_steps)
+    settings = replace(SETTINGS, time_step_fs=6.0, frame_interval_ps=0.5)
+    samples = run(ice(1, 2, 1), settings, tmp_path / "run.npz")
+    np.testing.assert_allclose(samples.time_ps, 0.102 * np.arange(1, 5))
+    np.testing.assert_array_equal(samples.frame_sample, [3])
+    (label,) = references.label(frames_of(samples), MW)
+    assert samples.energy_eV[3] == pytest.approx(label.energy_eV, abs=1e-7)
+
+
 class Mortal(references.ReferencePotential):
     """mW that is interrupted at one of its calls."""
 

@@ -185,13 +185,6 @@ def test_atom_spreads_by_hand() -> None:
     np.testing.assert_allclose(calibration.atom_spreads(forces), np.sqrt([2 / 3, 13.5]))
 
 
-def test_members_are_spread_about_the_same_mean() -> None:
-    values = np.random.default_rng(0).normal(size=(5, 3, 2))
-    moved = calibration.spread_members(values, 2.5)
-    np.testing.assert_allclose(moved.mean(axis=0), values.mean(axis=0), atol=1e-14)
-    np.testing.assert_allclose(moved.std(axis=0, ddof=1), 2.5 * values.std(axis=0, ddof=1))
-
-
 def by_ids(rows: list[dict]) -> dict[tuple[str, str], dict]:
     return {(row["scope"], row["quantity"]): row for row in rows}
 

@@ -67,6 +67,23 @@ def test_a_shift_of_three_sigma_is_found_and_one_of_a_third_is_not() -> None:
     assert within.differences == []
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [(0.97, 0.96, "within"), (0.01, 0.03, "within"), (0.97, 0.6, "moved"), (0.01, 0.3, "moved")],
+)
+def test_the_ice_like_share_is_judged_as_a_share_of_the_sites(first: float, second: float, verdict: str) -> None:
+    """By Newcombe's interval of 96 sites: relative to a share of nothing, any would have moved."""
+    ids = {"dataset": "ice", "sampler": "reference", "phase": "solid", "temperature_K": 270.0, "n_sites": 96}
+    tables = [pd.DataFrame([{**ids, "crystalline_share": share}]) for share in (first, second)]
+    assert verdicts(compared("phases", *tables), "crystalline_share") == [verdict]
+
+
+def test_phases_that_left_no_frame_are_compared_too() -> None:
+    ids = {"dataset": "ice", "sampler": "reference", "phase": "solid", "temperature_K": 270.0, "n_sites": 96}
+    lost = pd.DataFrame([{**ids, "crystalline_share": np.nan, "valid": False}])
+    assert compared("phases", lost, lost).differences == []
+
+
 def test_equal_tables_are_identical_whatever_they_cost() -> None:
     later = stability().assign(wall_s=99.0)
     comparison = compared("stability", stability(), later)

@@ -340,6 +340,7 @@ def test_starts_are_spread_over_one_test_set() -> None:
         frame.info["test_set"] = "test" if index < 8 else "test_hot"
         frame.positions += index
     assert [start.info["start_index"] for start in choose_starts(frames, "test", 4)] == [0, 2, 5, 7]
+    assert [start.info["start_index"] for start in choose_starts(frames, "test", 1)] == [0]
     again = choose_starts(frames, "test_hot", 6)
     assert [start.info["start_index"] for start in again] == [8, 9, 10, 11, 8, 9]
     np.testing.assert_array_equal(again[1].positions, frames[9].positions)

@@ -15,7 +15,7 @@ from melting_point_runs import ICE, N_SITES, autoregressive, exactly, phase_of, 
 
 from longhot import frames as fr
 from longhot.config import Bulk, Coexistence, MeltingPoint, Pinning
-from longhot.dynamics.samples import Samples, failed
+from longhot.dynamics.samples import Samples, failed, load
 from longhot.files import read_json, write_json
 from longhot.observables.melting_point import calibrate, members, phases, staged
 from longhot.observables.melting_point.budget import budget, required_accuracy, summary
@@ -620,6 +620,26 @@ def test_pinned_runs_that_contradict_each_other_spoil_all(tmp_path: Path) -> Non
     assert all(reason.startswith(f"the sampler: {why}") for reason in rows[rows["train_size"] > 0]["reason"])
     assert tables["melting_point_summary"]["n_valid"].sum() == 0
     assert not tables["melting_point_budget"]["valid"].any()
+    potentials = tables["delta_mu"]
+    assert np.isfinite(potentials["delta_mu_meV"]).all()
+    assert not potentials["valid"].any()
+    sampled = potentials["train_size"] == 0
+    assert potentials["reason"][sampled].str.startswith(why).all()
+    assert potentials["reason"][~sampled].str.startswith(f"the sampler: {why}").all()
+
+
+def test_total_energies_of_dft_keep_their_digits(tmp_path: Path, sound: dict[str, pd.DataFrame]) -> None:
+    """-468 eV a molecule with pseudopotentials, whose errors of 0.1 meV stand in the seventh digit."""
+    study, level_meV = Study(tmp_path), -468_123.4567
+    for path in study.bulk.values():
+        run = load(path)
+        replace(run, energy_eV=run.energy_eV + 1e-3 * N_SITES * level_meV).save(path)
+    for size in (5, 50):
+        study.change_energies(size, lambda name, values: values + 1e-3 * N_SITES * level_meV)
+    tables = study.tables()
+    np.testing.assert_allclose(tables["phases"]["enthalpy_meV"] - level_meV, sound["phases"]["enthalpy_meV"], atol=1e-3)
+    found, expected = (one["observables"].query("observable == 'enthalpy_meV'")["value"] for one in (tables, sound))
+    np.testing.assert_allclose(found - level_meV, expected, atol=1e-3)
 
 
 def test_each_cell_has_its_own_melting_point(tmp_path: Path) -> None:

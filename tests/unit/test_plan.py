@@ -175,6 +175,24 @@ def test_a_committee_that_samples_is_a_sampler_at_each_size() -> None:
     assert melting_point.sampler_fits(one, "water-n5") == melting_point.member_fits(one, "water", 5)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sampler"),
+    [
+        ({"melting_point__sampler": "committee"}, "a committee"),
+        ({"datasets__ice__reference": "gfn2"}, "references.gfn2 of method xtb"),
+    ],
+)
+def test_coexistence_is_refused_where_no_pair_style_of_lammps_samples(changes: dict[str, str], sampler: str) -> None:
+    """Before anything runs: its engine alone has constant enthalpy."""
+    with pytest.raises(InputError) as caught:
+        study(**changes)
+    assert str(caught.value) == (
+        "melting_point.coexistence: needs constant enthalpy, which a reference of method lammps alone can run, "
+        f"and {sampler} samples here: remove the block"
+    )
+    assert melting_point.coexistence_paths(study(**changes, melting_point__coexistence=None), "reference") == []
+
+
 def test_a_member_runs_its_own_interface_where_asked() -> None:
     own = {"train_sizes": [10], "seeds": [2], "cells": [[1, 2, 4]], "temperatures_K": [270]}
     one = study(melting_point__member_pinning=own)

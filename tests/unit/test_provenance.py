@@ -101,6 +101,22 @@ def test_plugins_count_with_all_that_they_import_inside_functions(workflow: Path
     assert before[1] == after[1], "the baseline does not run MACE's training"
 
 
+def test_all_plugins_of_a_package_count_and_one_that_is_new(workflow: Path) -> None:
+    def digest() -> str:
+        forget()
+        return provenance.code_digest("melting_point_tables", "longhot.observables.properties.*")
+
+    before, path = digest(), workflow / "longhot" / "observables" / "properties" / "rdf.py"
+    path.write_text(path.read_text(encoding="utf-8").replace("N_BINS = 80", "N_BINS = 40"))
+    edited = digest()
+    path.with_name("volume_A3.py").write_text("from longhot.dynamics.detectors import temperature_limit_K\n")
+    added = digest()
+    assert len({before, edited, added}) == 3
+    detectors = workflow / "longhot" / "dynamics" / "detectors.py"
+    detectors.write_text(detectors.read_text(encoding="utf-8") + "\n\ndef another() -> None: ...\n")
+    assert digest() != added, "what a plugin imports counts too"
+
+
 def test_only_absolute_imports_stand_in_the_library() -> None:
     """The digests do not follow relative ones."""
     for path in provenance.WORKFLOW.rglob("*.py"):

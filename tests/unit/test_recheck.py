@@ -58,6 +58,12 @@ def test_replica_that_never_moved_gives_nothing() -> None:
     assert chosen(snapshots([0]), snapshots([0]), 10, 5, 3, [7.0]) == []
 
 
+def test_replica_without_a_frame_gives_nothing() -> None:
+    """It failed on its start frame, or waited until time ran out."""
+    assert chosen(snapshots([]), snapshots([0]), 10, 5, 3, []) == []
+    assert chosen(snapshots([]), None, 1, 0) == []
+
+
 def test_frames_before_failure_leave_out_the_failed_one_and_doubles() -> None:
     frames, last = snapshots(range(0, 101, 10)), snapshots(range(92, 107, 2))
     expected = [(50, EVEN), (96, BEFORE), (98, BEFORE), (100, EVEN), (102, BEFORE), (104, BEFORE)]

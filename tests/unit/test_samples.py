@@ -104,6 +104,27 @@ def test_oxygen_sites_and_volumes():
     np.testing.assert_allclose(left_handed.volume_A3, one.volume_A3)
 
 
+@pytest.mark.parametrize(
+    ("time_step_fs", "duration_ps"),
+    [(6.0, 200), (6.0, 500), (3.0, 500), (3.0, 1600), (8.0, 50), (8.0, 100), (0.6, 200), (0.6, 0.5), (10.0, 0.15)],
+)
+def test_one_frame_is_that_of_the_last_sample(time_step_fs, duration_ps):
+    """Of 0.1 ps, which these steps do not divide: runs of LAMMPS ask by steps, those of the engine by times."""
+    settings = Settings(300.0, duration_ps, time_step_fs, 0.1, duration_ps, 1.0, "z", (2, 0, 0), 0)
+    by_steps = settings.steps(duration_ps) / settings.steps(0.1)
+    for asked in (by_steps, duration_ps / 0.1):
+        assert settings.samples_per_frame(asked) == settings.n_samples
+    nearly = replace(settings, frame_interval_ps=duration_ps - 1e-9)
+    assert nearly.samples_per_frame(by_steps) <= nearly.n_samples, "the sum of two lengths may miss the third"
+
+
+@pytest.mark.parametrize(("frame_interval_ps", "n_per_frame"), [(0.1, 1), (0.2, 2), (2.0, 20), (9.9, 99), (10.0, 100)])
+def test_frames_of_steps_that_divide_the_sample_interval(frame_interval_ps, n_per_frame):
+    settings = Settings(300.0, 10.0, 5.0, 0.1, frame_interval_ps, 1.0, "z", (2, 0, 0), 0)
+    assert settings.n_samples == 100
+    assert settings.samples_per_frame(frame_interval_ps / 0.1) == n_per_frame
+
+
 @pytest.mark.parametrize(("time_ps", "steps"), [(1.0, 400), (0.0249, 10), (1e-6, 1)])
 def test_times_in_steps(time_ps, steps):
     settings = Settings(300.0, 1.0, 2.5, 0.1, 0.1, 1.0, "z", (2, 0, 0), 0)

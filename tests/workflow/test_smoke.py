@@ -358,6 +358,14 @@ def test_a_change_of_a_detector_reruns_the_md_and_no_fit(smoke: Path) -> None:
     assert not rules & {"dataset", "subset", "fit", "predict", "learning_curves_tables"}
 
 
+def test_a_change_of_an_observable_reruns_the_tables_and_no_md(smoke: Path) -> None:
+    properties = smoke / "workflow" / "longhot" / "observables" / "properties"
+    with changed(properties / "rdf.py", "N_BINS = 80", "N_BINS = 40"):
+        rules = dry_run(smoke)
+    assert {"melting_point_tables", "report"} <= rules
+    assert not rules & {"fit", "bulk", "interface", "coexistence", "member_energies", "staged", "calibrate"}
+
+
 def test_a_change_of_one_model_block_reruns_that_model(smoke: Path) -> None:
     with changed(smoke / SMOKE, "hamiltonian: GFN1-xTB", "hamiltonian: GFN1-xTB, accuracy: 0.5"):
         done = snakemake(smoke, "-n", "--configfile", SMOKE)

@@ -21,9 +21,9 @@ def code_digest(script: str, *plugins: str) -> str:
 
     Args:
         script: file name in workflow/scripts without its ending.
-        plugins: dotted names of modules, such as ``longhot.models.mace``.
+        plugins: dotted names of modules, such as ``longhot.models.mace``; all of a package by ``*`` as the last part.
     """
-    pending = [WORKFLOW / "scripts" / f"{script}.py", *(path for name in plugins for path in _module_files(name))]
+    pending = [WORKFLOW / "scripts" / f"{script}.py", *(path for name in plugins for path in _plugin_files(name))]
     seen: set[Path] = set()
     while pending:
         path = pending.pop()
@@ -34,6 +34,14 @@ def code_digest(script: str, *plugins: str) -> str:
     for path in sorted(seen):
         digest.update(f"{path.relative_to(WORKFLOW)}\n{_substance(path)}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _plugin_files(name: str) -> list[Path]:
+    """Files that an import of a plugin runs, or of every module of a package."""
+    package, _, last = name.rpartition(".")
+    if last != "*":
+        return _module_files(name)
+    return [*_module_files(package), *WORKFLOW.joinpath(*package.split(".")).glob("*.py")]
 
 
 def _module_files(name: str) -> list[Path]:

@@ -166,6 +166,7 @@ rule calibrate:
         gpu=lambda wildcards: gpus(STUDY, wildcards.model, plan.melting_point.melting_point_reference(STUDY)),
     params:
         reference=plan.modules.reference_block(STUDY, plan.melting_point.melting_point_reference(STUDY)),
+        store=LABELS,
         n_frames=STUDY.melting_point.n_md_calibration if STUDY.melting_point else 0,
         equilibration_ps=STUDY.melting_point.bulk.equilibration_ps if STUDY.melting_point else 0,
         device=STUDY.study.device,
@@ -190,7 +191,7 @@ rule melting_point_tables:
         question=plan.melting_point.melting_point_block(STUDY),
         samplers={name: plan.melting_point.sampler_files(STUDY, name) for name in plan.melting_point.samplers(STUDY)},
         committees=plan.melting_point.committee_files(STUDY),
-        code=code_digest("melting_point_tables"),
+        code=code_digest("melting_point_tables", "longhot.observables.properties.*"),
     script:
         "../scripts/melting_point_tables.py"
 

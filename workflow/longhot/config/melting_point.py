@@ -104,7 +104,9 @@ class MeltingPoint(Conditions):
     )
     bulk: Bulk = Field(description="Runs of the bulk phases.")
     pinning: Pinning = Field(description="Runs with a pinned interface.")
-    coexistence: Coexistence | None = Field(None, description="An independent check; absent: none.")
+    coexistence: Coexistence | None = Field(
+        None, description="An independent check, where a LAMMPS reference samples; absent: none."
+    )
     staging: Staging | None = Field(Staging(), description="Where reweighting fails; null: such members get no number.")
     n_md_calibration: Count = Field(40, description="Frames of the bulk runs on which the calibration is checked.")
     member_pinning: MemberPinning | None = Field(None, description="A check of the reweighting; absent: none.")

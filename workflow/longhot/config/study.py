@@ -136,6 +136,8 @@ class Study(Block):
                 f"melting_point.sampler: datasets.{question.dataset} names no reference that could sample, "
                 "add it or set sampler to committee"
             )
+        if question.coexistence is not None:
+            self._check_coexistence(question)
         own = question.member_pinning
         for key in ("train_sizes", "seeds"):
             unknown = set(getattr(own, key, [])) - set(getattr(question, key))
@@ -160,6 +162,20 @@ class Study(Block):
                         f"melting_point.{where}: {repeats} has an edge of {shortest_A:.1f} A, less than twice the "
                         f"r_max_A of {model} ({r_max_A:g}): a molecule would meet two images of another, enlarge it"
                     )
+
+    def _check_coexistence(self, question: MeltingPoint) -> None:
+        """A run at constant enthalpy, which the MD of ``longhot.dynamics.engine`` does not have."""
+        reference = self.datasets[question.dataset].reference
+        if question.sampler == "committee":
+            sampler = "a committee"
+        elif self.references[reference].method != "lammps":
+            sampler = f"references.{reference} of method {self.references[reference].method}"
+        else:
+            return
+        raise ValueError(
+            f"melting_point.coexistence: needs constant enthalpy, which a reference of method lammps alone can run, "
+            f"and {sampler} samples here: remove the block"
+        )
 
     def _check_robustness(self, robustness: Robustness) -> None:
         curves = self.learning_curves

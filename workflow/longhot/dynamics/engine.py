@@ -35,7 +35,7 @@ from longhot.dynamics.detectors import CENSORED, MAX_NAMED, Detectors, Failure, 
 from longhot.dynamics.places import Places
 from longhot.dynamics.trajectory import FrameLog, Snapshots, record_type, write_failures, write_h5
 from longhot.files import sound_checkpoints, sync, write_checkpoint
-from longhot.frames import TEST_SET
+from longhot.frames import TEST_SET, evenly_spread
 from longhot.langevin import BLOCK_STEPS, Integrator, Stream, draw_noise, draw_velocities, draw_volume_noise
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def choose_starts(frames: Sequence[Atoms], start_set: str, n_replicas: int) -> l
     if not indices:
         names = sorted({str(frame.info.get(TEST_SET)) for frame in frames})
         raise InputError(f"robustness.start_set: no test set {start_set!r}, use one of {', '.join(names)}")
-    kept = [indices[i] for i in np.linspace(0, len(indices) - 1, min(n_replicas, len(indices))).round().astype(int)]
+    kept = [indices[place] for place in evenly_spread(len(indices), n_replicas)]
     starts = []
     for replica in range(n_replicas):
         start = frames[kept[replica % len(kept)]].copy()

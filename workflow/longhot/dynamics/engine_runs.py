@@ -178,7 +178,7 @@ def _samples(folder: Path, atoms: Atoms, settings: Settings, sites: np.ndarray) 
     energy_eV = frames.energy_eV[1:]
     if settings.pin is not None:
         energy_eV = energy_eV - 0.5 * settings.pin.kappa_eV * (order - settings.pin.anchor) ** 2
-    every = max(1, round(settings.frame_interval_ps / settings.sample_interval_ps))
+    every = settings.samples_per_frame(settings.frame_interval_ps / settings.sample_interval_ps)
     kept = np.arange(every - 1, len(order), every)
     return Samples(
         time_ps=frames.time_ps[1:],

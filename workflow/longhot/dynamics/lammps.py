@@ -60,21 +60,20 @@ def run(atoms: Atoms, config: reference_method.Config, settings: Settings, out: 
     library = reference_method.new_library()
     work = out.with_suffix(WORK_SUFFIX)
     claim(work, atoms, settings, f"{config!r} {reference_method.version(config)} {identity}")
-    steps_left = settings.steps(settings.duration_ps)
+    n_done, n_samples = 0, settings.n_samples
     # Whole samples, so that none is cut at the end of a segment.
-    per_sample = settings.steps(settings.sample_interval_ps)
-    segment_steps = per_sample * max(1, SEGMENT_STEPS // per_sample)
+    per_segment = max(1, SEGMENT_STEPS // settings.steps(settings.sample_interval_ps))
     parts: list[Samples] = []
     started = time.perf_counter()
-    while steps_left > 0 and not (parts and parts[-1].failure):
-        n_steps = min(segment_steps, steps_left)
+    while n_done < n_samples and not (parts and parts[-1].failure):
+        n_new = min(per_segment, n_samples - n_done)
         path = work / f"{len(parts):05d}.npz"
         if not _is_sound(path):
-            _segment(library, atoms, config, settings, n_steps, sum(len(part.time_ps) for part in parts), path)
+            _segment(library, atoms, config, settings, n_new, n_done, path)
             write_text(path.with_suffix(".sha256"), _digests(path))
         parts.append(load(path))
-        steps_left -= n_steps
-        _log(parts[-1], settings, steps_left, time.perf_counter() - started)
+        n_done += n_new
+        _log(parts[-1], settings, n_done, time.perf_counter() - started)
     library.close()
     joined(parts).save(out)
     shutil.rmtree(work)
@@ -96,7 +95,7 @@ def _segment(
     atoms: Atoms,
     config: reference_method.Config,
     settings: Settings,
-    n_steps: int,
+    n_samples: int,
     n_before: int,
     path: Path,
 ) -> None:
@@ -106,7 +105,7 @@ def _segment(
     taken: list[tuple[float, float, np.ndarray, float]] = []
     frames: list[np.ndarray] = []
     per_sample, per_frame = settings.steps(settings.sample_interval_ps), settings.steps(settings.frame_interval_ps)
-    samples_per_frame = max(1, round(per_frame / per_sample))
+    samples_per_frame = settings.samples_per_frame(per_frame / per_sample)
     failure = ""
     try:
         if number == 0:
@@ -120,7 +119,7 @@ def _segment(
         library.commands_list(_integrator(settings, number))
         library.commands_list(_pin(settings, reference_method.types_of(config, atoms.get_chemical_symbols())))
         library.commands_list(_watch(library, settings.temperature_K))
-        for index in range(max(1, n_steps // per_sample)):
+        for index in range(n_samples):
             library.command(f"run {per_sample} pre {'no' if index else 'yes'} post no")
             positions_A = _positions_A(library)
             taken.append(_sample(library, settings, positions_A[atoms.numbers == OXYGEN]))
@@ -240,12 +239,11 @@ def _pin(settings: Settings, types: dict[str, int]) -> list[str]:
     return [f"group sites type {types['O']}", f"fix pin sites rhok {' '.join(map(str, settings.k_indices))} {bias}"]
 
 
-def _log(part: Samples, settings: Settings, steps_left: int, wall_s: float) -> None:
+def _log(part: Samples, settings: Settings, n_done: int, wall_s: float) -> None:
     if not len(part.time_ps):
         return
-    done = settings.steps(settings.duration_ps) - steps_left
     logger.info(
         "%.0f of %.0f ps: %.1f K, %.1f A^3, order parameter %.2f, %.0f s left",
         *(part.time_ps[-1], settings.duration_ps, part.temperature_K.mean(), part.volume_A3.mean()),
-        *(part.order_parameter.mean(), wall_s / done * steps_left),
+        *(part.order_parameter.mean(), wall_s / n_done * (settings.n_samples - n_done)),
     )

@@ -92,7 +92,7 @@ def choose_frames(
     taken is not replaced.
 
     Args:
-        frames: the stored frames of the replica.
+        frames: the stored frames of the replica, its start first; there may be none.
         last: the checks before its failure, of which the last is the failed frame; None where it did not fail.
         spread_eV_per_A: of each stored frame, shape (n_frames,), NaN where there is none; None: no third kind.
         settings: how many frames of each kind.
@@ -102,7 +102,8 @@ def choose_frames(
     """
     intervals, n_even = max(0, len(frames) - 1), settings.frames_per_replica
     even = np.unique((np.arange(1, n_even + 1) * intervals / n_even).round().astype(int))
-    parts: list[tuple[Choice, Snapshots, np.ndarray]] = [("even", frames, _usable(frames, even))]
+    # A replica that failed at once, or never had its turn, has not even a start frame.
+    parts: list[tuple[Choice, Snapshots, np.ndarray]] = [("even", frames, _usable(frames, even[even > 0]))]
     if last is not None:
         before = _usable(last, np.flatnonzero(last.time_ps < last.time_ps[-1]))
         parts.append(("before_failure", last, _last(before, settings.frames_before_failure)))
@@ -163,7 +164,8 @@ def recheck(
 ) -> None:
     """Write one row for each rechecked frame of all replicas, with the columns of ``COLUMNS``.
 
-    Beside the table, with the ending ``.npz``, go the frames themselves and both sets of forces.
+    Beside the table, with the ending ``.npz``, go the frames themselves and both sets of forces. Where no replica
+    left a frame both are empty.
 
     Errors are the model's numbers minus the reference's: the mean absolute difference of the force
     components, and the signed difference of the energies. A frame for which the reference, the model or

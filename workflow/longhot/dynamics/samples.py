@@ -61,6 +61,23 @@ class Settings:
         """A time in steps, at least one."""
         return max(1, round(1000 * time_ps / self.time_step_fs))
 
+    @property
+    def n_samples(self) -> int:
+        """Samples of a whole run, at least one."""
+        return max(1, self.steps(self.duration_ps) // self.steps(self.sample_interval_ps))
+
+    def samples_per_frame(self, asked: float) -> int:
+        """Samples from one frame to the next, at least one; all of them where one frame is wanted, at the end.
+
+        Where the sample interval is no multiple of the time step a run may hold fewer samples than that, or more.
+
+        Args:
+            asked: frame interval over sample interval.
+        """
+        if self.frame_interval_ps >= self.duration_ps:
+            return self.n_samples
+        return min(max(1, round(asked)), self.n_samples)
+
 
 @dataclass(frozen=True)
 class Samples:

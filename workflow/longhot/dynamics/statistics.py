@@ -32,7 +32,8 @@ N_PERMUTATIONS = 9999
 MOST_POINTS_WITH_ALL_PERMUTATIONS = 7
 
 NOTHING_FAILED = "nothing failed in either group"
-NO_TIME = "every trajectory failed at once, so there is no rate"
+NO_TIME = "every trajectory that was run failed at once, so there is no rate"
+NO_TURN = "not run: the time limit came before the first step, so there is no rate"
 TOO_FEW_POINTS = f"fewer than {FEWEST_POINTS} points"
 ALL_TIED = "all values of one side are equal"
 TOO_FEW_CLUSTERS = f"no interval: fewer than {FEWEST_POINTS} trajectories"

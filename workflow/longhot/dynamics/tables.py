@@ -14,6 +14,7 @@ from longhot.config import REFERENCE_MODEL
 from longhot.dynamics.detectors import CENSORED
 from longhot.dynamics.statistics import (
     NO_TIME,
+    NO_TURN,
     failure_rate_per_ns,
     holm,
     kaplan_meier,
@@ -103,7 +104,7 @@ def survival_table(stability: pd.DataFrame) -> pd.DataFrame:
                 "failure_rate_ci_low": rate_low,
                 "failure_rate_ci_high": rate_high,
                 "seeds_p_value": log_rank_of_groups(durations, failures, group["seed"].to_numpy()),
-                "reason": "" if np.isfinite(rate) else NO_TIME,
+                "reason": "" if np.isfinite(rate) else NO_TIME if failures.any() else NO_TURN,
             }
         )
     return pd.DataFrame(rows)
@@ -312,12 +313,18 @@ def _reason(row: dict[str, Any]) -> str:
     if row["md_trajectory_spread"] > MOST_SPREAD:
         said.append("trajectories differ so much that the interval of the MD error holds in some 88 to 93 %, not 95 %")
     if row["n_rechecked"] == 0:
-        said.append("no rechecked frame, the replicas failed at once or the reference did")
+        said.append(f"no rechecked frame, {_why_no_frame(row)}")
     if row["n_reference_failed"]:
         said.append(f"the reference failed on {row['n_reference_failed']} frames, which are left out")
     if row["n_model_failed"]:
         said.append(f"the model gave no numbers on {row['n_model_failed']} frames, which are left out")
     return "; ".join(said)
+
+
+def _why_no_frame(row: dict[str, Any]) -> str:
+    if row["n_failed"] or row["n_reference_failed"] or row["n_model_failed"]:
+        return "the replicas failed at once or the reference did"
+    return "the time limit came before the first"
 
 
 def write_tables(

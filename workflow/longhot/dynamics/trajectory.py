@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _CHUNK_RECORDS = 4096
 _GROUP_BYTES = 20_000
 """More than what describes the data of a replica in a frames.h5."""
-_AXES = ("x", "y", "z")
 OFFENDING = "offending"
 """Array of a failure's frames: whether the atom is one of those that ended the trajectory."""
 

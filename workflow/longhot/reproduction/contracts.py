@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from longhot.config import REFERENCE_MODEL
+from longhot.reproduction import bars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,8 @@ COMMON = "common_error"
 """A standard error that all rows of a group share, so that their number does not lessen it."""
 MEAN_ERROR = "mean_error"
 """A standard error that does not stand in the table as one column."""
+SHARE_CI = ("share_low", "share_high")
+"""Ends of an interval that do not stand in the table."""
 
 
 def _estimates(table: pd.DataFrame) -> pd.DataFrame:
@@ -81,6 +84,17 @@ def _summary_errors(table: pd.DataFrame) -> pd.DataFrame:
     names = ("sampling_error_K", "reference_error_K", "committee_std_K", "n_valid")
     sampling, pinned, spread, n = (pd.to_numeric(table[name]) for name in names)
     return table.assign(**{MEAN_ERROR: np.sqrt(sampling**2 + pinned.fillna(0) ** 2 + spread**2 / n.clip(lower=1))})
+
+
+def _ice_like(table: pd.DataFrame) -> pd.DataFrame:
+    """phases: Wilson's interval of the ice-like share, as if of one frame alone, since the sites of all are alike."""
+    import pandas as pd
+
+    shares, sites = (pd.to_numeric(table[name]) for name in ("crystalline_share", "n_sites"))
+    filled = shares.fillna(0)
+    widths = [bars.of_share(round(share * n), n, bars.LEVEL) for share, n in zip(filled, sites, strict=True)]
+    lows, highs = (pd.Series(ends, table.index) for ends in zip(*widths, strict=True))
+    return table.assign(**dict(zip(SHARE_CI, (shares - lows, shares + highs), strict=True)))
 
 
 def _runs(table: pd.DataFrame) -> pd.DataFrame:
@@ -181,8 +195,9 @@ CONTRACTS = {
     ),
     "phases": Contract(
         ("dataset", "sampler", "phase", "temperature_K"),
-        bars={"enthalpy_meV": "enthalpy_error_meV"},
-        elsewhere={"density_g_per_cm3": "observables", "crystalline_share": "phases"},
+        bars={"enthalpy_meV": "enthalpy_error_meV", "crystalline_share": SHARE_CI},
+        elsewhere={"density_g_per_cm3": "observables"},
+        prepare=_ice_like,
     ),
     # Functions of a distance stand at the temperature nearest to the melting point alone, which chance decides.
     "observables": Contract(

@@ -215,17 +215,6 @@ def reliability(errors: np.ndarray, spreads: np.ndarray, n_levels: int = 21) -> 
     return expected, np.searchsorted(distances, ndtri((1 + expected) / 2), side="right") / len(distances)
 
 
-def spread_members(values: np.ndarray, alpha: float) -> np.ndarray:
-    """Members at the calibrated distance from their mean, V + alpha (V_k - V).
-
-    Args:
-        values: shape (n_members, ...).
-        alpha: factor from ``calibration_factor``.
-    """
-    mean = values.mean(axis=0)
-    return mean + alpha * (values - mean)
-
-
 @dataclass(frozen=True)
 class CommitteePrediction:
     """What the members and the reference say of the same frames.

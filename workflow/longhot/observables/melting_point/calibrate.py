@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from longhot import frames as fr
-from longhot import references
 from longhot.dynamics.samples import Samples
 from longhot.files import write_json
+from longhot.observables.melting_point.json_rows import plain, plain_value
 from longhot.observables.melting_point.members import frames_of
 from longhot.uncertainty.calibration import CommitteePrediction, calibration_rows
 from longhot.uncertainty.stress import VOIGT, stresses_GPa
@@ -20,7 +20,6 @@ from longhot.uncertainty.stress import VOIGT, stresses_GPa
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from longhot.block import Block
     from longhot.potential import Potential
 
 logger = logging.getLogger(__name__)
@@ -30,7 +29,11 @@ STRESS_PAIRS = 10
 
 
 def calibrate(
-    members: Sequence[Potential], test: Sequence[Atoms], visited: Sequence[Atoms], reference: Block | None, out: Path
+    members: Sequence[Potential],
+    test: Sequence[Atoms],
+    visited: Sequence[Atoms],
+    reference: Potential | None,
+    out: Path,
 ) -> None:
     """Write rows of calibration.csv and reliability.csv, and the members' force errors, as JSON.
 
@@ -38,7 +41,7 @@ def calibrate(
         members: the committee.
         test: labelled frames that no fit has seen, neither to learn from nor to pick its weights.
         visited: frames of the sampler, without labels.
-        reference: the method that labels them; without one there is no scope md.
+        reference: what labels them and gives stresses; without one there is no scope md.
         out: JSON file.
     """
     labelled = _labelled(visited, reference)
@@ -46,10 +49,11 @@ def calibrate(
     md = predict(members, labelled, reference) if labelled else None
     calibration, reliability = calibration_rows(holdout, md)
     maes = [1e3 * _force_mae(holdout, member) for member in range(len(members))]
-    rows = [
-        [{key: _plain(value) for key, value in row.items()} for row in table] for table in (calibration, reliability)
-    ]
-    content = {"calibration": rows[0], "reliability": rows[1], "force_mae_meV_per_A": [_plain(one) for one in maes]}
+    content = {
+        "calibration": [plain(row) for row in calibration],
+        "reliability": [plain(row) for row in reliability],
+        "force_mae_meV_per_A": [plain_value(one) for one in maes],
+    }
     write_json(out, content)
     logger.info("force MAE of the members on %d held-out frames: %s meV/A", len(test), np.round(maes, 1).tolist())
 
@@ -60,19 +64,18 @@ def visited_frames(runs: Sequence[Samples], n_frames: int) -> list[Atoms]:
     return [pool[one] for one in fr.evenly_spread(len(pool), n_frames)]
 
 
-def _labelled(frames: Sequence[Atoms], reference: Block | None) -> list[Atoms]:
+def _labelled(frames: Sequence[Atoms], reference: Potential | None) -> list[Atoms]:
     if reference is None:
         return []
-    labels = references.label(frames, reference)
     return [
         fr.labelled(frame, label.energy_eV, label.forces_eV_per_A)
-        for frame, label in zip(frames, labels, strict=True)
+        for frame, label in zip(frames, reference.predict(frames), strict=True)
         if label.status == "ok"
     ]
 
 
 def predict(
-    members: Sequence[Potential], labelled: Sequence[Atoms], reference: Block | None = None
+    members: Sequence[Potential], labelled: Sequence[Atoms], reference: Potential | None = None
 ) -> CommitteePrediction:
     """What the members say of labelled frames; with stresses of periodic ones where a reference is at hand."""
     labels = [member.predict(labelled) for member in members]
@@ -85,11 +88,11 @@ def predict(
     )
 
 
-def _stresses(members: Sequence[Potential], frames: Sequence[Atoms], reference: Block) -> dict[str, np.ndarray]:
+def _stresses(members: Sequence[Potential], frames: Sequence[Atoms], reference: Potential) -> dict[str, np.ndarray]:
     """Stresses by members and reference of some frames, NaN elsewhere: each is worth 12 energies."""
     some = stressed_frames(len(frames))
     every = np.full((len(members) + 1, len(frames), len(VOIGT)), np.nan)
-    for own, potential in zip(every, [*members, references.ReferencePotential(reference)], strict=True):
+    for own, potential in zip(every, [*members, reference], strict=True):
         own[some] = stresses_GPa(potential, [frames[one] for one in some])
     return {"stresses_GPa": every[:-1], "reference_stresses_GPa": every[-1]}
 
@@ -107,8 +110,3 @@ def stressed_frames(n_frames: int) -> np.ndarray:
 def _force_mae(prediction: CommitteePrediction, member: int) -> float:
     pairs = zip(prediction.forces_eV_per_A, prediction.reference_forces_eV_per_A, strict=True)
     return float(np.mean(np.concatenate([np.abs(forces[member] - truth).ravel() for forces, truth in pairs])))
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN."""
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from longhot.dynamics.samples import Pin, Samples
+from longhot.dynamics.samples import OXYGEN, Pin, Samples
 from longhot.observables.melting_point.phases import (
     correlated_error,
     mean_crystalline_share,
@@ -94,7 +94,7 @@ def pinning(
     series = runs["pinned"].after(equilibration_ps)
     order = series.order_parameter
     found = _Series.of(order)
-    n_molecules = int((series.numbers == 8).sum())
+    n_molecules = int((series.numbers == OXYGEN).sum())
     slope = abs(delta_mu_meV(pin.anchor + 1, pin, whole["solid"], whole["liquid"], n_molecules))
     fault = _first(
         runs["pinned"].failure,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ase import units
 
-from longhot.dynamics.samples import Samples
+from longhot.dynamics.samples import OXYGEN, Samples
 from longhot.frames import evenly_spread
 from longhot.observables.crystallinity import crystalline_share
 from longhot.uncertainty.reweighting import decorrelate, student_factor
@@ -39,7 +39,7 @@ class Phase:
     @property
     def n_molecules(self) -> int:
         """Molecules in the cell."""
-        return int((self.samples.numbers == 8).sum())
+        return int((self.samples.numbers == OXYGEN).sum())
 
     def enthalpies_meV(self, pressure_bar: float) -> np.ndarray:
         """Potential energy and PV of each sample, per molecule; both phases have the same kinetic energy."""

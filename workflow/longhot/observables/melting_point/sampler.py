@@ -7,8 +7,9 @@ in the engine.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from longhot import files, models, references
 from longhot.config import Bulk, Coexistence, Conditions, Pinning
 from longhot.datasets.ice import ice_ih
 from longhot.dynamics import engine_runs, lammps
-from longhot.dynamics.samples import Pin, Samples, Settings, load
+from longhot.dynamics.samples import Pin, Samples, Settings, claim, load
 from longhot.observables.melting_point.interfaces import equilibrated, middle
 
 if TYPE_CHECKING:
@@ -29,24 +30,42 @@ if TYPE_CHECKING:
 Run = Callable[["Atoms", Settings, Path], None]
 """Runs what the settings say from a start, and leaves the samples in a file."""
 
-SAMPLES_PER_FRAME_PS = 0.1
-"""Time between samples of energy, cell and order parameter."""
+SAMPLE_INTERVAL_PS = 0.1
+"""Time between samples of energy, cell and order parameter, at most."""
+PARTS_FOLDER = ".parts"
+"""Of the runs of an interface whose job is not done: Snakemake removes the outputs of such a job, and not this."""
+NOT_RUN = "not run, for"
+"""Begins the cause where a failed run made another impossible."""
 
 
-def runner(reference: Block | None, folders: Sequence[Path], device: str, identity: str) -> Run:
+@dataclass(frozen=True)
+class Runner:
+    """What samples, as a ``Run`` that knows what it was made from."""
+
+    run: Run
+    identity: str
+    """Of the potential and the code."""
+
+    def __call__(self, atoms: Atoms, settings: Settings, out: Path) -> None:
+        """Run, or go on with a run that was killed."""
+        self.run(atoms, settings, out)
+
+
+def runner(reference: Block | None, folders: Sequence[Path], device: str, code: str) -> Runner:
     """What runs: the reference, or where folders of models are given, the one model or the mean of all.
 
     Args:
         reference: block of the reference method.
         folders: of fitted models.
         device: ``auto``, ``cpu`` or ``cuda``.
-        identity: digest of the code that runs.
+        code: digest of the code that runs.
     """
-    if not folders and isinstance(reference, lammps.reference_method.Config):
-        return partial(_in_lammps, config=reference, identity=identity)
     weights = [files.sha256(path) for folder in folders for path in sorted(folder.glob("model.*"))]
+    identity = f"{weights} {reference!r} {code}"
+    if not folders and isinstance(reference, lammps.reference_method.Config):
+        return Runner(partial(_in_lammps, config=reference, identity=identity), identity)
     potential = potential_of(reference, folders, device)
-    return partial(_in_engine, potential=potential, identity=f"{weights} {reference} {identity}")
+    return Runner(partial(_in_engine, potential=potential, identity=identity), identity)
 
 
 def potential_of(reference: Block | None, folders: Sequence[Path], device: str) -> Potential:
@@ -78,7 +97,7 @@ def _settings(
         temperature_K=temperature_K,
         duration_ps=duration_ps,
         time_step_fs=conditions.time_step_fs,
-        sample_interval_ps=min(SAMPLES_PER_FRAME_PS, frame_interval_ps),
+        sample_interval_ps=min(SAMPLE_INTERVAL_PS, frame_interval_ps),
         frame_interval_ps=frame_interval_ps,
         pressure_bar=conditions.pressure_bar,
         barostat="independent",
@@ -108,7 +127,7 @@ def bulk(run: Run, conditions: Conditions, block: Bulk, phase: str, temperature_
 
 
 def interface(
-    run: Run,
+    run: Runner,
     conditions: Conditions,
     block: Pinning,
     repeats: Sequence[int],
@@ -117,7 +136,8 @@ def interface(
 ) -> None:
     """Run each whole phase in a cell, then both side by side with the interface pinned.
 
-    The cross-section is that of the solid at no stress, and stays; the length along the third axis moves.
+    The cross-section is that of the solid at no stress, and stays; the length along the third axis moves. A call that
+    was killed goes on: runs that are done are not repeated.
 
     Args:
         run: what runs.
@@ -128,29 +148,50 @@ def interface(
         out: files for ``solid``, ``liquid`` and ``pinned``.
     """
     start = _ice(conditions, repeats)
-    settings = _settings(conditions, repeats, temperature_K, block.phase_ps, block.phase_ps)
-    if not out["solid"].exists():
-        run(start, settings, out["solid"])
-    solid = equilibrated(load(out["solid"]))
-    if load(out["solid"]).failure:
-        _skip(load(out["solid"]), "the whole solid", out["liquid"], out["pinned"])
+    whole, pinned = (
+        _settings(conditions, repeats, temperature_K, time_ps, time_ps)
+        for time_ps in (block.phase_ps, block.equilibration_ps + block.duration_ps)
+    )
+    folder = out["pinned"].with_name(PARTS_FOLDER)
+    claim(folder, start, whole, f"{run.identity} {block!r}")
+    parts = {name: folder / path.name for name, path in out.items()}
+    _run_interface(partial(_once, run), start, whole, pinned, block.kappa_eV, parts)
+    for name, path in parts.items():
+        path.replace(out[name])
+    shutil.rmtree(folder)
+
+
+def _once(run: Run, atoms: Atoms, settings: Settings, out: Path) -> None:
+    if not out.exists():
+        run(atoms, settings, out)
+
+
+def _run_interface(
+    run: Run, start: Atoms, whole: Settings, pinned: Settings, kappa_eV: float, out: dict[str, Path]
+) -> None:
+    """The runs of each whole phase, then the pinned one; each rests on what those before it say."""
+    run(start, whole, out["solid"])
+    whole_solid = load(out["solid"])
+    if whole_solid.failure:
+        _skip(whole_solid, "the whole solid", out["liquid"], out["pinned"])
         return
+    solid = equilibrated(whole_solid)
     start.set_cell(solid.cell_A.mean(axis=0), scale_atoms=True)
-    if not out["liquid"].exists():
-        run(start, replace(settings, barostat="z", melt="all"), out["liquid"])
-    if load(out["liquid"]).failure:
-        _skip(load(out["liquid"]), "the whole liquid", out["pinned"])
+    run(start, replace(whole, barostat="z", melt="all"), out["liquid"])
+    whole_liquid = load(out["liquid"])
+    if whole_liquid.failure:
+        _skip(whole_liquid, "the whole liquid", out["pinned"])
         return
-    anchor = middle(solid, equilibrated(load(out["liquid"])))
-    duration_ps = block.equilibration_ps + block.duration_ps
-    pinned = _settings(conditions, repeats, temperature_K, duration_ps, duration_ps)
-    run(start, replace(pinned, barostat="z", melt="half", pin=Pin(anchor, block.kappa_eV)), out["pinned"])
+    pin = Pin(middle(solid, equilibrated(whole_liquid)), kappa_eV)
+    run(start, replace(pinned, barostat="z", melt="half", pin=pin), out["pinned"])
 
 
 def _skip(ended: Samples, name: str, *paths: Path) -> None:
-    """Leave empty samples, with the cause, for runs that a failed one before them makes impossible."""
+    """Leave empty samples, with the cause, for runs that one before them, failed or skipped, makes impossible."""
+    skipped = ended.failure.startswith(NOT_RUN)
+    failure = ended.failure if skipped else f"{NOT_RUN} {name} ended early: {ended.failure}"
     for path in paths:
-        replace(ended.after(math.inf), failure=f"not run, for {name} ended early: {ended.failure}").save(path)
+        replace(ended.after(math.inf), failure=failure).save(path)
 
 
 def coexistence(
@@ -164,6 +205,8 @@ def coexistence(
 ) -> None:
     """Let go of a pinned interface at constant enthalpy: the temperature goes to the melting point by itself.
 
+    Where the pinned run failed or was not run, empty samples with the cause are left.
+
     Args:
         run: what runs.
         conditions: what all runs share.
@@ -175,6 +218,9 @@ def coexistence(
     """
     from ase import Atoms
 
+    if pinned.failure:
+        _skip(pinned, "the pinned run", out)
+        return
     start = Atoms(
         numbers=pinned.numbers,
         positions=pinned.positions_A[-1],

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -22,6 +22,7 @@ from longhot.dynamics import engine_runs
 from longhot.dynamics.mixed import MixedPotential
 from longhot.dynamics.samples import Samples, Settings, load
 from longhot.files import read_json, sha256, write_json
+from longhot.observables.melting_point.json_rows import filled, plain
 from longhot.observables.melting_point.members import Correction, correction, energies_eV, frames_of, state_name
 from longhot.observables.melting_point.phases import Phase, standard_error
 from longhot.observables.melting_point.result import SamplerFiles, analyse
@@ -260,20 +261,9 @@ def _correction(seed: int, temperature_K: float, parts: Sequence[Reached], n_mol
 
 def write(corrections: Sequence[Correction], out: Path) -> None:
     """Write corrections as JSON; a number that is none becomes null."""
-    plain = [
-        {
-            key: None if isinstance(value, float) and not np.isfinite(value) else value
-            for key, value in asdict(one).items()
-        }
-        for one in corrections
-    ]
-    write_json(out, plain)
+    write_json(out, [plain(asdict(one)) for one in corrections])
 
 
 def read(path: Path) -> list[Correction]:
     """Read what ``write`` wrote."""
-    return [Correction(**_filled(row)) for row in read_json(path)]
-
-
-def _filled(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: np.nan if value is None else value for key, value in row.items()}
+    return [Correction(**filled(row)) for row in read_json(path)]

@@ -39,7 +39,8 @@ def write_tables(
     for name, make in TABLES.items():
         frame = _table(name, question.dataset, make(question, results, known))
         with atomic_path(out[name]) as temporary:
-            frame.to_csv(temporary, index=False, float_format="%.6g")
+            # Total energies of DFT are -5e5 meV a molecule and more, their errors 0.1 meV.
+            frame.to_csv(temporary, index=False, float_format="%.10g")
 
 
 # Tables
@@ -81,7 +82,7 @@ def _delta_mu(question: Question, results: dict[str, SamplerResult], known: Sequ
     rows = []
     for name, result in results.items():
         for temperature_K in result.temperatures_K:
-            curve, point = result.curve, result.melting_point
+            curve = result.curve
             rows.append(
                 {
                     **_sampled_by(name),
@@ -91,8 +92,8 @@ def _delta_mu(question: Question, results: dict[str, SamplerResult], known: Sequ
                     "method": "pinning+gibbs_helmholtz",
                     "ess_solid": np.nan,
                     "ess_liquid": np.nan,
-                    "valid": curve is not None,
-                    "reason": "" if curve else point.reason,
+                    "valid": not result.fault,
+                    "reason": result.fault,
                 }
             )
     for one in known:
@@ -102,7 +103,7 @@ def _delta_mu(question: Question, results: dict[str, SamplerResult], known: Sequ
 
 
 def _member_delta_mu(one: Committee, part: Correction) -> dict[str, Any]:
-    curve = one.sampler.curve
+    curve, fault = one.sampler.curve, one.sampler.fault
     return {
         **one.ids,
         "member": part.member,
@@ -112,8 +113,8 @@ def _member_delta_mu(one: Committee, part: Correction) -> dict[str, Any]:
         "method": part.method,
         "ess_solid": part.ess_solid,
         "ess_liquid": part.ess_liquid,
-        "valid": part.valid and curve is not None,
-        "reason": part.reason or ("" if curve else one.sampler.melting_point.reason),
+        "valid": part.valid and not fault,
+        "reason": "; ".join(filter(None, [fault and f"the sampler: {fault}", part.reason])),
     }
 
 
