@@ -9,13 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
+import report_example
 from conftest import DESKTOP, PHONE, SPILLS, Open
 
+from longhot.report import page as report_page
 from longhot.report.plots import PLOTS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 MOST_BYTES = 15e6
 MOST_ELEMENTS = 20_000
@@ -137,6 +140,70 @@ def test_a_click_on_a_plotted_point_asks_for_its_structure(open_page: Open, repo
     assert page.evaluate("asked") == "ethanol/mace-L0-nu2/n25/seed0/1000K/0/1.25ps"
 
 
+def drag(page: Page, plot: Locator) -> None:
+    """Zoom into the middle of a plot, as with a mouse."""
+    box = plot.locator(".nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.7 * box["height"], steps=5)
+    page.mouse.up()
+
+
+RANGES = "plot => ['xaxis', 'yaxis'].flatMap(name => plot.layout[name].range)"
+HIDDEN = "plot => plot.data.flatMap((trace, place) => trace.visible === 'legendonly' ? [place] : [])"
+
+
+def survival_plot(page: Page) -> Locator:
+    """The second panel of the figure of the survival, drawn."""
+    page.locator("#figure-survival").scroll_into_view_if_needed()
+    page.locator("#figure-survival.plotted").wait_for()
+    plot = page.locator("#figure-survival .plot").nth(1)
+    plot.scroll_into_view_if_needed()
+    return plot
+
+
+def test_zoom_and_hidden_lines_stand_in_the_address_and_come_back(open_page: Open, report: Path) -> None:
+    page = open_page(report)
+    plot = survival_plot(page)
+    whole = plot.evaluate(RANGES)
+    drag(page, plot)
+    page.wait_for_function("location.hash.includes('survival.zoom1=')")
+    plot.locator(".legendtoggle").first.click()
+    page.wait_for_function("location.hash.includes('survival.hidden1=')")
+    zoomed, hidden = plot.evaluate(RANGES), plot.evaluate(HIDDEN)
+    assert hidden
+    assert whole[0] < zoomed[0] < zoomed[1] < whole[1]
+    again = open_page(report, "#" + page.url.split("#")[1])
+    plot = survival_plot(again)
+    assert plot.evaluate(RANGES) == pytest.approx(zoomed, rel=1e-4)
+    assert plot.evaluate(HIDDEN) == hidden
+    plot.hover()
+    plot.locator('.modebar-btn[data-title="Reset axes"]').click()
+    again.wait_for_function("!location.hash.includes('survival.zoom1=')")
+    assert plot.evaluate(RANGES) == pytest.approx(whole)
+    plot.locator(".legendtoggle").first.click()
+    again.wait_for_function("!location.hash.includes('survival.hidden1=')")
+    assert plot.evaluate(HIDDEN) == []
+
+
+def test_a_view_that_no_plot_has_is_ignored(open_page: Open, report: Path) -> None:
+    page = open_page(report, "#survival.zoom1=a..b,3&survival.hidden1=99,x")
+    plot = survival_plot(page)
+    assert plot.evaluate(HIDDEN) == []
+    assert all(-1 < end < 12 for end in plot.evaluate(RANGES))
+
+
+def test_a_drawing_without_a_plot_leads_to_its_numbers(open_page: Open, report: Path) -> None:
+    page = open_page(report)
+    page.locator("#figure-failures a.data").click()
+    part = page.locator("#open-table-every-trajectory")
+    part.locator(".count", has_text="64 rows").wait_for()
+    assert part.evaluate("part => Math.abs(part.getBoundingClientRect().top) < innerHeight")
+    assert page.locator("figure:not([data-plot])").evaluate_all(
+        "all => all.filter(figure => !figure.querySelector('a.data')).map(figure => figure.id)"
+    ) == []  # fmt: skip
+
+
 def test_exports_of_a_figure_arrive(open_page: Open, report: Path) -> None:
     page = open_page(report)
     tools = "#figure-learning_curves .tools button"
@@ -169,6 +236,51 @@ def test_help_opens_and_closes_by_keyboard(open_page: Open, report: Path) -> Non
         assert part in said
     page.keyboard.press("Escape")
     assert not page.locator("#about").is_visible()
+
+
+RATES = "#first-table-failures-per-ns-of-md-on-ethanol"
+NO_TRAINING = "The control needs no training."
+
+
+def test_a_tap_on_an_empty_cell_tells_why(open_page: Open, report: Path) -> None:
+    page = open_page(report, viewport=PHONE, has_touch=True, is_mobile=True)
+    empty = page.locator(f"{RATES} td.empty .why").first
+    assert empty.inner_text() == "n/a"
+    assert min(empty.bounding_box()[side] for side in ("width", "height")) >= 24
+    empty.tap()
+    about = page.locator("#about")
+    assert about.inner_text() == NO_TRAINING
+    box = about.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE["width"]
+    page.locator("h1").tap()
+    assert not about.is_visible()
+    judged = page.locator("#report-card button.judged", has_text="the reference itself").first
+    judged.tap()
+    assert about.inner_text() == "The control has no error against itself."
+
+
+def test_an_empty_cell_tells_why_by_keyboard(open_page: Open, report: Path) -> None:
+    page = open_page(report)
+    page.locator(f"{RATES} th .about").last.focus()
+    page.keyboard.press("Tab")
+    focused = page.locator(":focus")
+    assert focused.inner_text() == "n/a"
+    assert focused.get_attribute("title") == NO_TRAINING
+    page.keyboard.press("Enter")
+    assert page.locator("#about").inner_text() == NO_TRAINING
+    page.keyboard.press("Escape")
+    assert not page.locator("#about").is_visible()
+    assert page.locator(":focus").inner_text() == "n/a", "the focus stays where it was"
+
+
+def test_every_empty_cell_that_lacks_something_can_be_pressed(open_page: Open, report: Path) -> None:
+    page = open_page(report)
+    for part in page.locator("details.table > summary").all():
+        part.click()
+    mute = """all => all.filter(cell => cell.textContent !== '–' && !cell.querySelector('button.why[title]'))
+        .map(cell => cell.closest('table').id + ': ' + cell.textContent)"""
+    assert page.locator("table.sortable td.empty").evaluate_all(mute) == []
 
 
 def test_tables_sort_by_mouse_and_keyboard(open_page: Open, report: Path) -> None:
@@ -207,6 +319,20 @@ def test_long_tables_unpack_filter_and_hide(open_page: Open, report: Path) -> No
     assert page.locator(f"#{RECHECK} tbody tr").first.locator("td").count() == before - 1
     page.keyboard.press("Escape")
     assert not part.locator(".menu div").is_visible()
+
+
+def test_a_long_table_among_the_first_ones_unpacks_its_own_rows(open_page: Open, tmp_path: Path) -> None:
+    tables = report_example.all_tables()
+    own = tables["recheck"].query("model != 'reference'")
+    tables["recheck"] = pd.concat([own.assign(model=f"m{number:02}") for number in range(20)])
+    report_example.write_study(tmp_path / "demo", tables)
+    report_page.build(tmp_path / "demo", report_example.CONFIG, tmp_path / "index.html")
+    page = open_page(tmp_path / "index.html")
+    name = "#first-table-force-error-on-the-frames-visited-in-md"
+    # 100 of 120 rows: 20 models, 3 training sizes and 2 temperatures.
+    page.locator(f"{name} tbody tr").nth(99).wait_for()
+    assert page.locator(f"{name} tbody tr").first.locator("td").count() == page.locator(f"{name} th").count()
+    assert page.locator("p.note", has_text="Only the first rows").count() == 0
 
 
 def test_state_stands_in_the_address_and_comes_back(open_page: Open, report: Path) -> None:
@@ -269,7 +395,8 @@ def test_landmarks_names_and_texts_for_those_who_cannot_see(plotted: Page) -> No
     nameless = page.evaluate("""() => [...document.querySelectorAll(
         "button, input, [role=img], [role=region], section")].filter(one =>
         !one.closest(".modebar") && !(one.getAttribute("aria-label") || one.getAttribute("aria-labelledby")
-          || one.labels?.length || one.textContent.trim())).map(one => one.outerHTML.slice(0, 200))""")
+          || one.labels?.length || (one.tagName !== "SECTION" && one.textContent.trim())))
+        .map(one => one.outerHTML.slice(0, 200))""")
     assert nameless == []
     levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(one => Number(one.tagName[1]))")
     assert levels.count(1) == 1

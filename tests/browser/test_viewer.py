@@ -195,6 +195,31 @@ def test_a_click_on_a_point_shows_its_structure(opened: Page) -> None:
     assert opened.locator(".viewer-facts table").count() == 1
 
 
+def test_a_mouse_click_on_the_map_shows_the_structure_under_it(open_page: Open, study: Path) -> None:
+    shown = started(open_page(study))
+    before = key(shown)
+    figure = shown.locator("#figure-dataset_map")
+    figure.evaluate("figure => figure.scrollIntoView()")
+    plot = figure.locator(".plot").first
+    plot.locator(".point").first.wait_for()
+    box = plot.locator(".scatterlayer .trace").last.locator(".point").first.bounding_box()
+    shown.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    plot.locator(".hovertext").wait_for()
+    wanted = plot.evaluate("plot => plot._hoverdata[0].customdata")
+    assert wanted.startswith("water/m/n2/seed0/300K/"), "the last trace holds the failures"
+    assert wanted != before
+    shown.mouse.down()
+    shown.mouse.up()
+    shown.locator(f'.viewer-canvas[data-key="{wanted}"]').wait_for()
+    assert shown.locator(".viewer-film option:checked").inner_text().startswith("bond broken after 0.43 ps")
+    assert shown.locator(".viewer-canvas").evaluate("one => Math.abs(one.getBoundingClientRect().top) < innerHeight")
+    assert orange(pixels(shown)) > 100, "rings about the offending atoms"
+
+
+def test_the_section_has_a_name(opened: Page) -> None:
+    assert opened.get_by_role("region", name="Structures", exact=True).count() == 1
+
+
 def test_a_point_whose_structure_is_not_kept_says_so(opened: Page) -> None:
     before = key(opened)
     opened.evaluate("longhot.show('water/m/n2/seed0/300K/0/99ps')")

@@ -12,6 +12,7 @@ import melting_point_example
 import numpy as np
 import pandas as pd
 import pytest
+from map_example import write_example
 from report_example import (
     CONFIG,
     active_learning_tables,
@@ -24,8 +25,9 @@ from report_example import (
 
 from longhot.dynamics.tables import survival_table, survival_tests_table
 from longhot.files import read_json
+from longhot.learning import dataset_map
 from longhot.report import manifest, overview, page
-from longhot.report.columns import COLUMNS, column, kind_of, missing
+from longhot.report.columns import COLUMNS, EXACT, NOT_STATED, column, kind_of, missing
 from longhot.report.flags import flags
 from longhot.report.learning_curves_verdict import baseline, ladder, mean_errors, scaling
 from longhot.report.plots import PLOTS, interactive
@@ -206,6 +208,20 @@ def test_survival_is_told_beside_the_control() -> None:
     assert kinds == "Of 48 trajectories of models 7 failed: bond broken (7). The first failure came after 1.25 ps."
 
 
+def test_what_had_no_time_to_run_neither_failed_nor_survived() -> None:
+    tables = all_tables()
+    runs = tables["stability"]
+    waiting = (runs["model"] == "mace-L0-nu2") & (runs["train_size"] == 100) & (runs["temperature_K"] == 1000)
+    runs.loc[waiting, ["outcome", "failure_time_ps", "simulated_ps"]] = ["timeout", np.nan, 0.0]
+    tables["survival"], tables["survival_tests"] = survival_table(runs), survival_tests_table(runs)
+    said = " ".join(texts(tables, "Survival in MD"))
+    assert "8 of 8 (N = 100; no time to run)" in said
+    assert "outlives mace-L0-nu2 (N = 100)" not in said
+    runs[["outcome", "failure_time_ps", "simulated_ps"]] = ["timeout", np.nan, 0.0]
+    tables["survival"], tables["survival_tests"] = survival_table(runs), survival_tests_table(runs)
+    assert "At 1000 K no trajectory had time to run." in texts(tables, "Survival in MD")
+
+
 def test_what_outlives_the_control_is_told() -> None:
     tables = all_tables()
     swapped = {"reference": "mace-L0-nu2", "mace-L0-nu2": "reference"}
@@ -368,6 +384,42 @@ def test_a_reason_has_a_kind(reason: str, kind: str) -> None:
     assert kind_of(reason) == kind
     assert missing(column("melting_point_K"), {"reason": reason}).kind == kind
     assert missing(column("max_L"), {"reason": reason}).kind == "n/a", "the column knows better than the row"
+
+
+def example_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Tables of every kind, with what they lack."""
+    dataset_map.write_tables([write_example(folder)], folder / "dataset_map.csv", folder / "training_reach.csv")
+    return {
+        **all_tables(),
+        **melting_point_example.partly_invalid(),
+        **active_learning_tables(),
+        **{name: pd.read_csv(folder / f"{name}.csv") for name in ("dataset_map", "training_reach")},
+    }
+
+
+def test_every_empty_cell_has_a_type_and_a_reason(tmp_path: Path) -> None:
+    tables = example_tables(tmp_path)
+    views = [table_view(name, table) for name, table in tables.items()] + overview.overview(tables)
+    empty = [
+        (view.title, heading.label, cell)
+        for view in views
+        for row in view.rows
+        for heading, cell in zip(view.headings, row, strict=True)
+        if cell.style == "empty"
+    ]
+    assert len({title for title, _, _ in empty}) > 10
+    assert [place for *place, cell in empty if not (cell.text and cell.hint)] == []
+    assert {tuple(place) for *place, cell in empty if cell.text == NOT_STATED.kind} == set()
+
+
+def test_a_column_that_nobody_foresaw_still_gives_a_reason() -> None:
+    (row,) = table_view("new", pd.DataFrame({"n_things": [1.0, np.nan]})).rows[1:]
+    assert (row[0].text, row[0].hint) == (NOT_STATED.kind, NOT_STATED.why)
+
+
+def test_exact_intervals_say_that_they_cover_more() -> None:
+    for name in ("ci_low", "median_ci_low_ps", "median_ci_high_ps", "failure_rate_ci_low", "failure_rate_ci_high"):
+        assert EXACT in about(name, md_tables()["survival"], {}), name
 
 
 def test_every_column_of_every_table_is_defined() -> None:

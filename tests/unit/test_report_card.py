@@ -11,19 +11,9 @@ from scipy.stats import t as student
 from longhot.block import InputError
 from longhot.config import Report, load
 from longhot.dynamics.tables import survival_table, survival_tests_table
+from longhot.report.columns import EXPLODED, NOT_RUN, NOT_VALID, UNSUPPORTED
 from longhot.report.model_verdict import models
-from longhot.report.report_card import (
-    CONTROL,
-    EXPLODED,
-    NOT_RUN,
-    NOT_VALID,
-    UNSUPPORTED,
-    CardCell,
-    CardRow,
-    ReportCard,
-    Score,
-    report_card,
-)
+from longhot.report.report_card import CONTROL, CardCell, CardRow, ReportCard, Score, report_card
 
 LIMITS = {"force_mae_meV_per_A": 30, "md_force_mae_meV_per_A": 100, "survival_share": 0.5, "failures_per_ns": 100}
 SIZES = (10, 20, 40)
@@ -189,6 +179,13 @@ def test_empty_cells_have_typed_reasons() -> None:
         assert found["bad", key].shown.kind == EXPLODED
         assert found["bad", key].verdict == "not met"
     assert all(cell.shown.text for cell in found.values())
+
+
+def test_a_reason_has_the_type_that_it_has_in_the_tables() -> None:
+    fits = curves()
+    fits.loc[fits["model"] == "silent", "reason"] = "no rechecked frame"
+    found = cells(report_card(tables() | {"learning_curves": fits}, report()))
+    assert found["silent", "force_mae_meV_per_A"].shown.kind == NOT_RUN
 
 
 def test_scores_for_the_script_are_json_without_nan() -> None:

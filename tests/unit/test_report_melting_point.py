@@ -280,7 +280,7 @@ def test_every_table_is_known_to_the_page(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["melting_point_K", "delta_mu_meV", "alpha", "order_parameter"])
 def test_empty_numbers_say_where_the_reason_is(name: str) -> None:
-    assert column(name).empty.why == "See the reason in the same row."
+    assert column(name).empty.why == "The reason in the row says why, where it is known."
 
 
 @pytest.mark.parametrize("made", MADE)

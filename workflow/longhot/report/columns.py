@@ -11,8 +11,16 @@ from typing import Literal
 class Missing:
     """Why a cell is empty: the type that stands in it, and a sentence."""
 
-    kind: str = "no number"
-    why: str = ""
+    kind: str
+    why: str
+
+
+UNSUPPORTED, NOT_CONVERGED, EXPLODED = "unsupported element", "not converged", "exploded"
+NOT_RUN, NOT_VALID = "not run", "not valid"
+"""Types of the reasons for which a number is missing."""
+
+NOT_STATED = Missing("not stated", "The file holds nothing here.")
+"""Of a column that is filled wherever it has a meaning."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Column:
     label: str
     unit: str = ""
     meaning: str = ""
-    empty: Missing = Missing()
+    empty: Missing = NOT_STATED
     """Why a cell of this column may be empty."""
     whole: bool = False
     """Whether its numbers are counts or settings, shown without decimals where they have none."""
@@ -35,15 +43,24 @@ class Column:
 
 
 NO_ORDER = Missing("n/a", "The family has no such order.")
+NOT_RECHECKED = Missing("n/a", "The frame was not computed again.")
 NO_COMMITTEE = Missing("n/a", "There is one fit only, or the forces do not depend on data.")
 NOT_FOUND = Missing("n/a", "The search with the reference did not find it.")
+NO_MD = Missing("n/a", "A frame of the data set, which no MD visited.")
+NO_MODEL = Missing("n/a", "A frame of the data set, or a comparison over the fits of all models.")
+NO_FIT = Missing("n/a", "There was no fit, or it came to no end.")
 NO_LABEL = Missing("no label", "There is no label, or no prediction, to take an error from.")
 
 BEYOND = Missing("n/a", "It lies beyond the time simulated.")
 AT_ONCE = Missing("n/a", "All failed at once: no time was simulated.")
-SEE_REASON = Missing("no number", "See the reason in the same row.")
+SEE_REASON = Missing("no number", "The reason in the row says why, where it is known.")
+NO_INTERVAL = Missing("n/a", "No interval can be given.")
 NO_WIDTH = Missing("n/a", "Too few, or too alike, to tell an interval from.")
 NOT_REWEIGHTED = Missing("n/a", "The average was sampled, not reweighted.")
+
+EXACT = "exact: 95 % or more"
+"""How far an exact interval of counts covers the truth."""
+EXACT_SCORES = f"of a survival {EXACT}, as of a τ over few fits"
 
 AREA = "Between the observed and the expected share of errors, 0 at best, 0.5 at worst"
 CRPS = "Continuous ranked probability score, in the unit of the quantity"
@@ -85,23 +102,30 @@ STRATEGIES = {
 COLUMNS = {
     "dataset": Column("dataset", meaning="Name of the dataset in the config; its card stands under Data"),
     "model": Column(
-        "model", meaning="Name of the model in the config; reference is the control, the reference method itself"
+        "model",
+        meaning="Name of the model in the config; reference is the control, the reference method itself",
+        empty=NO_MODEL,
     ),
     "family": Column("family", meaning="Kind of model; nonml learns nothing"),
     "test_set": Column(
         "test set", meaning="Frames that no fit has seen; their number and conditions stand in the dataset's card"
     ),
     "seed": Column(
-        "seed", meaning="Seed of the fit: of its training frames, first weights and order of batches", whole=True
+        "seed",
+        meaning="Seed of the fit: of its training frames, first weights and order of batches",
+        empty=NO_MD,
+        whole=True,
     ),
     "replica": Column(
         "replica",
         meaning="Number of the trajectory, from 0; each starts from another frame or other velocities",
+        empty=NO_MD,
         whole=True,
     ),
     "outcome": Column(
         "outcome",
         meaning="What ended the trajectory: its protocol (completed), the time limit (timeout, censored), or a failure",
+        empty=Missing("n/a", "The run went on."),
     ),
     "reference": Column("reference", meaning="The method that computed the frame again, as named in the config"),
     "model_status": Column("model", meaning="ok, or why the model gave no numbers for the frame"),
@@ -188,9 +212,9 @@ COLUMNS = {
     "correlation": Column(
         "ν", meaning="Correlation order; the body order of one layer is ν + 1", empty=NO_ORDER, whole=True
     ),
-    "train_size": Column("N", "frames", "Training frames", whole=True),
+    "train_size": Column("N", "frames", "Training frames", NO_MODEL, whole=True),
     "energy_mae_meV_per_atom": Column(
-        "energy MAE", "meV/atom", "Mean absolute energy error", better="lower", over=("n_test_frames",)
+        "energy MAE", "meV/atom", "Mean absolute energy error", NO_LABEL, better="lower", over=("n_test_frames",)
     ),
     "force_mae_meV_per_A": Column(
         "force MAE",
@@ -201,11 +225,18 @@ COLUMNS = {
         over=("n_test_frames",),
     ),
     "force_rmse_meV_per_A": Column(
-        "force RMSE", "meV/Å", "Root mean square error of force components", better="lower", over=("n_test_frames",)
+        "force RMSE",
+        "meV/Å",
+        "Root mean square error of force components",
+        NO_LABEL,
+        better="lower",
+        over=("n_test_frames",),
     ),
     "n_test_frames": Column("test frames", meaning="Test frames that the errors are over"),
-    "train_wall_s": Column("fit", "s", "Wall time of the fit", better="lower"),
-    "converged": Column("converged", meaning="No: the validation error still fell over the last fifth of the steps"),
+    "train_wall_s": Column("fit", "s", "Wall time of the fit", NO_FIT, better="lower"),
+    "converged": Column(
+        "converged", meaning="No: the validation error still fell over the last fifth of the steps", empty=NO_FIT
+    ),
     "slope": Column(
         "slope s",
         meaning="Error ∝ N^s",
@@ -233,7 +264,7 @@ COLUMNS = {
     "ci_low_K": Column("low", "K", "Lower end of the 95 % interval, Student's t over members", SEE_REASON, digits=4),
     "ci_high_K": Column("high", "K", "Upper end of the 95 % interval, Student's t over members", SEE_REASON, digits=4),
     "n_points": Column("points", meaning="Fits that the slope goes through"),
-    "temperature_K": Column("T", "K", "Thermostat temperature", whole=True),
+    "temperature_K": Column("T", "K", "Thermostat temperature", NO_MD, whole=True),
     "failure_time_ps": Column(
         "failed at", "ps", "Time of the first failure of any kind", Missing("n/a", "The trajectory did not fail.")
     ),
@@ -246,14 +277,14 @@ COLUMNS = {
         better="lower",
     ),
     "survival_at_end": Column(
-        "survival", meaning="Kaplan-Meier estimate at the end of the protocol", better="higher", over=("n_replicas",)
+        "survival",
+        meaning="Kaplan-Meier estimate at the end of the protocol",
+        empty=Missing(NOT_RUN, "No MD judged it."),
+        better="higher",
+        over=("n_replicas",),
     ),
-    "ci_low": Column(
-        "low", meaning="Lower end of the 95 % interval", empty=Missing("n/a", "No interval can be given.")
-    ),
-    "ci_high": Column(
-        "high", meaning="Upper end of the 95 % interval", empty=Missing("n/a", "No interval can be given.")
-    ),
+    "ci_low": Column("low", meaning=f"Lower end of the 95 % interval; {EXACT_SCORES}", empty=NO_INTERVAL),
+    "ci_high": Column("high", meaning=f"Upper end of the 95 % interval; {EXACT_SCORES}", empty=NO_INTERVAL),
     "median_survival_ps": Column(
         "median survival",
         "ps",
@@ -263,17 +294,17 @@ COLUMNS = {
         over=("n_replicas",),
     ),
     "median_ci_low_ps": Column(
-        "median, low", "ps", "Lower end of the 95 % interval", Missing("n/a", "The interval has no lower end.")
+        "median, low", "ps", f"Lower end of the interval, {EXACT}", Missing("n/a", "The interval has no lower end.")
     ),
-    "median_ci_high_ps": Column("median, high", "ps", "Upper end of the 95 % interval", BEYOND),
+    "median_ci_high_ps": Column("median, high", "ps", f"Upper end of the interval, {EXACT}", BEYOND),
     "failure_rate_per_ns": Column(
         "failure rate", "1/ns", "Failures over the time simulated", AT_ONCE, better="lower", over=("n_replicas",)
     ),
     "failure_rate_ci_low": Column(
-        "rate, low", "1/ns", "Lower end of the 95 % interval (Garwood), for a constant rate", AT_ONCE
+        "rate, low", "1/ns", f"Lower end of the interval (Garwood) for a constant rate, {EXACT}", AT_ONCE
     ),
     "failure_rate_ci_high": Column(
-        "rate, high", "1/ns", "Upper end of the 95 % interval (Garwood), for a constant rate", AT_ONCE
+        "rate, high", "1/ns", f"Upper end of the interval (Garwood) for a constant rate, {EXACT}", AT_ONCE
     ),
     "seeds_p_value": Column(
         "p of seeds",
@@ -312,7 +343,7 @@ COLUMNS = {
         better="higher",
         over=("n_points",),
     ),
-    "time_ps": Column("time", "ps", "Time of the frame in its trajectory"),
+    "time_ps": Column("time", "ps", "Time of the frame in its trajectory", NO_MD),
     "reference_status": Column("label", meaning="ok, or why the reference method gave none"),
     "energy_error_meV_per_atom": Column("energy error", "meV/atom", "Model minus reference", NO_LABEL),
     "committee_force_std_meV_per_A": Column(
@@ -374,7 +405,7 @@ COLUMNS = {
         "run by", meaning="The method that ran the control", empty=Missing("n/a", "The model ran it itself.")
     ),
     "rechecked_by": Column("rechecked by", meaning="The method that computed the visited frames again"),
-    "choice": Column("chosen", meaning="Why the frame was computed again"),
+    "choice": Column("chosen", meaning="Why the frame was computed again", empty=NOT_RECHECKED),
     "attempts": Column("attempts", meaning="Attempts that the reference method took"),
     "atoms": Column(
         "atoms", meaning="Indices of the atoms that did it, from 0", empty=Missing("n/a", "No atom is named.")
@@ -390,7 +421,7 @@ COLUMNS = {
         Missing("n/a", "The median itself is known."),
         better="higher",
     ),
-    "interval_from": Column("interval from", meaning="What the interval was drawn from"),
+    "interval_from": Column("interval from", meaning="What the interval was drawn from", empty=NO_INTERVAL),
     "sampler": Column("sampler", meaning="What ran the MD: the reference, or a fitted model"),
     "phase": Column("phase", meaning="Solid or liquid", empty=Missing("n/a", "The frame is of no run of a phase.")),
     "frame": Column(
@@ -559,10 +590,10 @@ COLUMNS = {
 }
 
 KINDS = {
-    "unsupported element": ("unsupported element", "does not support", "unknown element"),
-    "not converged": ("not converged", "not_converged", "no convergence", "did not converge"),
-    "exploded": ("exploded", "non-finite", "nonfinite", "not finite", "no time was simulated", "at once"),
-    "not run": ("not run", "was not asked", "none was computed", "no rechecked frame", "fewer than two"),
+    UNSUPPORTED: ("unsupported element", "does not support", "unknown element", "not know the element"),
+    NOT_CONVERGED: ("not converged", "not_converged", "no convergence", "did not converge"),
+    EXPLODED: ("exploded", "non-finite", "nonfinite", "not finite", "no time was simulated", "at once"),
+    NOT_RUN: ("not run", "was not asked", "none was computed", "no rechecked frame", "fewer than two"),
 }
 """What a reason says that holds one of these words; any other reason makes a number ``not valid``."""
 BY_ROW = ("reason", "reference_status", "message", "model_status")
@@ -611,4 +642,4 @@ def missing(heading: Column, row: Mapping[str, object]) -> Missing:
 
 def kind_of(reason: str) -> str:
     """The type of a reason."""
-    return next((kind for kind, words in KINDS.items() if any(word in reason for word in words)), "not valid")
+    return next((kind for kind, words in KINDS.items() if any(word in reason for word in words)), NOT_VALID)

@@ -49,7 +49,7 @@ FIGURES = {
         "Share of trajectories that have not failed against simulation time, one line for each training size.",
         "Higher is better. Judge each line beside the control: what fails there too is physics, no fault of the model.",
         "Kaplan-Meier estimate S(t) = ∏ (1 − d_i / n_i) over the failure times up to t, with d_i failures among n_i "
-        "trajectories still running, with its 95 % interval (beta product confidence procedure).",
+        "trajectories still running, with its interval (beta product confidence procedure; exact: 95 % or more).",
     ),
     "failure_causes": Help(
         "What ended the trajectories",
@@ -128,6 +128,10 @@ FIGURES = {
 """Figures in reading order."""
 
 
+DRAWN_ONLY = {"failures": ("stability",)}
+"""Tables with the numbers of the figures that have no interactive form."""
+
+
 @dataclass(frozen=True)
 class FigureView:
     """A figure as the page shows it."""
@@ -137,7 +141,7 @@ class FigureView:
     svg: str
     caption: str
     sources: tuple[str, ...]
-    """Tables that it is drawn from."""
+    """Tables that hold its numbers."""
     panels: list[Panel] | None
     why_static: str
     """Why there is no interactive form; empty where there is one."""
@@ -158,7 +162,7 @@ def figures(folder: Path, tables: Mapping[str, pd.DataFrame]) -> list[FigureView
                 text,
                 inline_svg(paths[name].read_text(encoding="utf-8"), name, text.alternative),
                 caption(name) or text.alternative,
-                PLOTS[name][0] if name in PLOTS else (),
+                PLOTS[name][0] if name in PLOTS else DRAWN_ONLY.get(name, ()),
                 panels if isinstance(panels, list) else None,
                 panels if isinstance(panels, str) else "",
             )

@@ -160,7 +160,7 @@ def cost(manifest: dict[str, Any], report: Report) -> Topic:
 def overhead_text(total: Mapping[str, Any]) -> str:
     """What of the core time was no science; empty where that is not known."""
     share, start_s, engine_s = (total.get(name) for name in ("overhead_share", "startup_core_s", "engine_core_s"))
-    if share is None:
+    if share is None or start_s is None:
         return ""
     parts = [f"{duration_text(start_s)} to starts of Python and imports"]
     if engine_s is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from longhot.config import REFERENCE_MODEL
 from longhot.report import melting_point_views
-from longhot.report.columns import Column, Missing, column, kind_of
+from longhot.report.columns import EXACT, Column, Missing, column, kind_of
 from longhot.report.learning_curves_verdict import BASELINE_FAMILY, main_test_set, mean_errors
 from longhot.report.rows import rows_of
 from longhot.report.statements import number
@@ -135,14 +135,14 @@ def _slope_cell(slopes: pd.DataFrame | None, dataset: str, model: str, test_set:
 def survival_overview(survival: pd.DataFrame, levels: Mapping[str, str] = NO_LEVELS) -> TableView:
     """Surviving trajectories by model and training size (rows) and temperature (columns) of one dataset."""
     title = f"Survival in MD on {survival['dataset'].iloc[0]}"
-    note = "Trajectories that did not fail, of all; in brackets the 95 % interval of the survival."
+    note = f"Trajectories that did not fail, of all; in brackets the interval of the survival ({EXACT})."
     return _by_temperature(survival, "survival_at_end", _survival_cell, title, note, levels)
 
 
 def rate_overview(survival: pd.DataFrame, levels: Mapping[str, str] = NO_LEVELS) -> TableView:
     """Failure rates by model and training size (rows) and temperature (columns) of one dataset."""
     title = f"Failures per ns of MD on {survival['dataset'].iloc[0]}"
-    note = "Failures over the time simulated; in brackets the 95 % interval, which takes the rate to be constant."
+    note = f"Failures over the time simulated; in brackets the interval for a constant rate ({EXACT})."
     return _by_temperature(survival, "failure_rate_per_ns", _rate_cell, title, note, levels)
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from longhot.files import read_json, write_text
 from longhot.report import embed
+from longhot.report.budget import MOST_BYTES, Content, fitted, plot_id, rows_id
 from longhot.report.cards import cards
 from longhot.report.figures import FigureView, figures
 from longhot.report.flags import card_flags, flags
@@ -21,11 +22,14 @@ from longhot.report.overview import overview
 from longhot.report.report_card import report_card, report_settings
 from longhot.report.statements import Sentence
 from longhot.report.verdict import verdict
-from longhot.report.viewer import viewer
+from longhot.report.viewer import Viewer, viewer
 from longhot.report.views import TABLES, TableView, packed_rows, table_view
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FIRST = "first-"
+"""How the ids of the tables begin that a reader wants first; the page shows some of them twice."""
 
 
 def build(study_folder: Path, config: dict[str, Any], out: Path, config_file: str = "config.yaml") -> None:
@@ -42,9 +46,13 @@ def build(study_folder: Path, config: dict[str, Any], out: Path, config_file: st
 
     tables = read_tables(study_folder / "tables")
     levels = levels_of_theory(study_folder / "datasets")
-    figure_views = figures(study_folder / "figures", tables)
-    table_views = [table_view(name, tables[name], levels) for name in table_order(tables)]
-    structure_viewer = viewer(study_folder / "report" / "structures.json.gz")
+    table_views = {name: table_view(name, tables[name], levels) for name in table_order(tables)}
+    overviews, dataset_cards = overview(tables, levels), cards(study_folder / "datasets")
+    content = content_of(
+        figures(study_folder / "figures", tables),
+        viewer(study_folder / "report" / "structures.json.gz"),
+        list(table_views.values()),
+    )
     manifest = read_json(study_folder / "manifest.json")
     limits = report_settings(config)
     written = methods(study_folder, config, manifest, config_file)
@@ -58,17 +66,23 @@ def build(study_folder: Path, config: dict[str, Any], out: Path, config_file: st
         lstrip_blocks=True,
     )
     environment.filters["tie"] = tie
-    write_text(
-        out,
-        environment.get_template("page.html.j2").render(
+    template = environment.get_template("page.html.j2")
+    fixed_blobs = packed(FIRST, overviews) | (written.blobs if written else {})
+    for card in dataset_cards:
+        fixed_blobs |= packed(f"{card['name']}-", card["tables"])
+
+    def render(content: Content) -> str:
+        return template.render(
             study=config["study"],
             date=datetime.datetime.fromtimestamp((study_folder / "manifest.json").stat().st_mtime).strftime("%Y-%m-%d"),
             topics=by_topic(verdict(tables)),
             flags=flags(tables) + card_flags(study_folder / "datasets"),
-            figures=figure_views,
-            overview=overview(tables, levels),
-            tables=table_views,
-            cards=cards(study_folder / "datasets"),
+            figures=content.figures,
+            source_tables=table_views,
+            overview=overviews,
+            first=FIRST,
+            tables=content.tables,
+            cards=dataset_cards,
             settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100),
             manifest=manifest,
             stages=sorted(manifest["stages"], key=lambda stage: -stage["core_s"]),
@@ -76,15 +90,16 @@ def build(study_folder: Path, config: dict[str, Any], out: Path, config_file: st
             # Sections: None where the study has nothing to show in them.
             headlines=by_topic(models(tables, limits)),
             report_card=report_card(tables, limits),
-            viewer=structure_viewer,
+            viewer=content.viewer,
+            left_out=content.left_out,
+            most_bytes=MOST_BYTES,
             methods=written,
             style=Markup(embed.style()),
             scripts=[Markup(one) for one in embed.scripts()],
-            blobs=packed(figure_views, table_views)
-            | (structure_viewer.blobs if structure_viewer else {})
-            | (written.blobs if written else {}),
-        ),
-    )
+            blobs=content.blobs | fixed_blobs,
+        )
+
+    write_text(out, fitted(content, render))
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -117,9 +132,14 @@ def levels_of_theory(folder: Path) -> dict[str, str]:
     return {path.parent.name: read_json(path)["level_of_theory"] for path in sorted(folder.glob("*/card.json"))}
 
 
-def packed(figure_views: list[FigureView], table_views: list[TableView]) -> dict[str, str]:
-    """What the page unpacks when it is needed, by its id: the plotting library, plots, and the rows of long tables."""
-    plots = {f"data-plot-{one.name}": embed.packed_json(one.panels) for one in figure_views if one.panels}
-    rows = {f"data-{one.anchor}": embed.packed_json(found) for one in table_views if (found := packed_rows(one))}
+def content_of(figure_views: list[FigureView], structures: Viewer | None, table_views: list[TableView]) -> Content:
+    """The parts of the page that it may leave out, with the plotting library, plots, structures and rows packed."""
+    plots = {plot_id(one.name): embed.packed_json(one.panels) for one in figure_views if one.panels}
     library = {"library-plotly": embed.packed(embed.plotly())} if plots else {}
-    return plots | rows | library
+    blobs = plots | packed("", table_views) | library | (structures.blobs if structures else {})
+    return Content(figure_views, structures, table_views, blobs)
+
+
+def packed(prefix: str, views: list[TableView]) -> dict[str, str]:
+    """All rows of the long ones of some tables, by the id that the page has for them."""
+    return {rows_id(one, prefix): embed.packed_json(found) for one in views if (found := packed_rows(one))}

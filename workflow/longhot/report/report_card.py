@@ -12,6 +12,7 @@ import numpy as np
 from longhot.config import REFERENCE_MODEL, Report
 from longhot.dynamics.statistics import kaplan_meier
 from longhot.dynamics.tables import failed
+from longhot.report.columns import EXACT, EXPLODED, NOT_CONVERGED, NOT_RUN, kind_of
 from longhot.report.learning_curves_verdict import BASELINE_FAMILY, main_test_set
 from longhot.report.rows import reason_of, rows_of
 from longhot.report.statements import is_false, number
@@ -24,10 +25,8 @@ if TYPE_CHECKING:
 Verdict = Literal["met", "not met", "cannot tell", "no limit", "no number"]
 SYMBOLS: dict[Verdict, str] = {"met": "✓", "not met": "✗", "cannot tell": "?", "no limit": "", "no number": "–"}
 
-NOT_RUN, EXPLODED, NOT_CONVERGED = "not run", "exploded", "not converged"
-UNSUPPORTED, NOT_VALID, CONTROL = "unsupported element", "not valid", "the reference itself"
-CLUES = {"element": UNSUPPORTED, "converge": NOT_CONVERGED, "at once": EXPLODED, "finite": EXPLODED}
-"""Words in the reasons of the tables that tell their kind."""
+CONTROL = "the reference itself"
+"""Where there is no number since there is nothing to judge."""
 HOT = "test_hot"
 ENERGY, FORCES = "energy_mae_meV_per_atom", "force_mae_meV_per_A"
 OVER_SEEDS = (
@@ -271,14 +270,14 @@ def _criteria(own: Tables, report: Report) -> dict[Criterion, Scorer]:
             "survival_share",
             f"Survival{until}",
             "share",
-            "Kaplan-Meier estimate with its 95 % interval.",
+            f"Kaplan-Meier estimate with its interval ({EXACT}).",
             is_least=True,
         ): _survival,
         Criterion(
             "failures_per_ns",
             f"Failures{where}",
             "1/ns",
-            "Failures over the time simulated, with the exact Poisson interval.",
+            f"Failures over the time simulated, with the Poisson interval ({EXACT}).",
         ): _failures,
         Criterion(
             "melting_point_error_K",
@@ -305,11 +304,6 @@ def _time_ps(own: Tables, report: Report) -> float:
     return report.survival_time_ps or float(own["survival"]["end_ps"].max())
 
 
-def _kind(reason: str) -> str:
-    """The type of a reason, by the words in it."""
-    return next((kind for word, kind in CLUES.items() if word in reason), NOT_VALID)
-
-
 def _static(column: str, test_set: str | None = None) -> Scorer:
     """Scores of a static error by training size, on the main test set or a named one."""
 
@@ -328,7 +322,7 @@ def _of_fits(size: int, fits: pd.DataFrame, column: str) -> Score:
     values = fits[column].dropna().to_numpy(float)
     if not len(values):
         reason = reason_of(fits) or "no number"
-        return Score(size, kind=_kind(reason), reason=reason)
+        return Score(size, kind=kind_of(reason), reason=reason)
     n_ok, n_failed = (int(fits[name].sum()) for name in ("n_test_frames", "n_test_frames_failed"))
     coverage = f"{n_ok} of {n_ok + n_failed} frames by {len(values)} of {len(fits)} fits"
     is_baseline = fits["family"].iloc[0] == BASELINE_FAMILY
@@ -390,7 +384,7 @@ def _of_trajectories(size: int, frames: pd.DataFrame, robustness: pd.Series) -> 
     labelled = frames.dropna(subset=["force_mae_meV_per_A"])
     if labelled.empty:
         statuses = " ".join(frames["reference_status"].astype(str)) if len(frames) else "all failed at once"
-        return Score(size, kind=_kind(statuses), reason=str(robustness["reason"] or statuses))
+        return Score(size, kind=kind_of(statuses), reason=str(robustness["reason"] or statuses))
     mean = float(labelled["force_mae_meV_per_A"].mean())
     deviations = (labelled["force_mae_meV_per_A"] - mean).groupby([labelled["seed"], labelled["replica"]]).sum()
     n_trajectories = len(deviations)
@@ -449,7 +443,7 @@ def _melting(own: Tables, model: str, report: Report) -> list[Score]:
         coverage = f"{n_valid} of {row['n_members']:g} members"
         if np.isnan(gap):
             reason = str(row["reason"])
-            scores.append(Score(size, coverage=coverage, kind=_kind(reason), reason=reason))
+            scores.append(Score(size, coverage=coverage, kind=kind_of(reason), reason=reason))
             continue
         low = high = np.nan
         if n_valid > 1 and np.isfinite(row["sampling_error_K"]):
@@ -475,7 +469,7 @@ def _miscalibration(own: Tables, model: str, report: Report) -> list[Score]:
             scores.append(Score(int(row["train_size"]), raw, coverage=coverage, remark="raw spread"))
         else:
             reason = str(row["reason"])
-            scores.append(Score(int(row["train_size"]), kind=_kind(reason), reason=reason))
+            scores.append(Score(int(row["train_size"]), kind=kind_of(reason), reason=reason))
     return scores
 
 

@@ -53,6 +53,9 @@ def stability(survival: pd.DataFrame, tests: pd.DataFrame, where: str = "") -> l
         head = f"{where}At {temperature:g} K"
         within = f"{head}, within {number(rows['end_ps'].max())} ps,"
         if not rows["n_failed"].any():
+            if rows["failure_rate_ci_high"].isna().all():
+                sentences.append(Sentence("Survival in MD", f"{head} no trajectory had time to run.", "warning"))
+                continue
             text = (
                 f"{within} none of {rows['n_replicas'].sum()} trajectories failed, models and control together: at "
                 f"most {number(rows['failure_rate_ci_high'].max())} failures per ns in each group."
@@ -88,7 +91,7 @@ def _kept(row: pd.Series) -> str:
     """How many trajectories of a group did not fail, its failure rate, and when half of them had failed."""
     said = [f"N = {row['train_size']:g}"] if row["model"] != REFERENCE_MODEL else []
     if np.isnan(row["failure_rate_per_ns"]):
-        said.append("all failed at once")
+        said.append("all failed at once" if row["n_failed"] else "no time to run")
     elif row["n_failed"]:
         interval = f"[{number(row['failure_rate_ci_low'])}, {number(row['failure_rate_ci_high'])}]"
         said.append(f"{number(row['failure_rate_per_ns'])} {interval} failures per ns")
@@ -105,8 +108,9 @@ def _sized(model: object, size: float, more: str = "") -> str:
 
 def _told_apart(tests: pd.DataFrame, survival: pd.DataFrame, head: str) -> list[Sentence]:
     """What the log-rank tests of one temperature tell from the control, and models and sizes from each other."""
-    # A group that failed at once has no rate: it fails faster than any other.
-    rates = survival.set_index(["model", "train_size"])["failure_rate_per_ns"].fillna(np.inf)
+    # A group that failed at once has no rate, for it fails faster than any other; nor has one that had no time to run.
+    groups = survival.set_index(["model", "train_size"])
+    rates = groups["failure_rate_per_ns"].fillna((groups["n_failed"] > 0).map({True: np.inf, False: 0.0}))
     own, other = (list(zip(tests[f"{one}model"], tests[f"{one}train_size"], strict=True)) for one in ("", "against_"))
     tests = tests.assign(
         own=own,

@@ -36,6 +36,8 @@ N_COLUMNS = 2
 PANEL_SIZE_INCHES = (4.6, 3.9)
 NOTE_WIDTH = 60
 """Characters in a line of a text within a panel."""
+MOST_MARKERS = 3000
+"""Of a figure with more, markers are drawn as pixels: each is an element of the SVG, some 150 bytes of the page."""
 BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "fontsize": 7.5, "title_fontsize": 7.5, "ncols": 2}
 """Place and size of a legend: below its panel, where it covers no data."""
 
@@ -101,8 +103,17 @@ def panel_pairs(n_pairs: int, otherwise: str) -> tuple[Figure, list[tuple[Axes, 
     return figure, list(zip(panels[::2], panels[1::2], strict=True))
 
 
+def rasterize_markers(figure: Figure, most_markers: int = MOST_MARKERS) -> None:
+    """Let what has markers be drawn as pixels where the figure has more of them than ``most_markers``."""
+    marked = [line for axes in figure.axes for line in axes.lines if line.get_marker() not in (None, "None", "", " ")]
+    if sum(np.size(line.get_xdata()) for line in marked) > most_markers:
+        for one in marked:
+            one.set_rasterized(True)
+
+
 def save(figure: Figure, paths: Sequence[str | Path]) -> None:
     """Save a figure under each path, the same bytes for the same figure."""
+    rasterize_markers(figure)
     for path in map(Path, paths):
         metadata = {"Date": None} if path.suffix == ".svg" else None
         with atomic_path(path) as temporary:

@@ -116,6 +116,20 @@ class TableView:
     """Names of the columns in the file; empty where the table is not a file's."""
     about: list[str] = field(default_factory=list)
     """What stands behind the help of each heading."""
+    n_in_file: int = 0
+    """Rows of the file; 0 where the table is not a file's."""
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are, in the page or not."""
+        return max(len(self.rows), self.n_in_file)
+
+    @property
+    def all_notes(self) -> list[str]:
+        """The notes, and how many rows the page does not hold."""
+        if len(self.rows) == self.n_rows:
+            return self.notes
+        return [f"The first {len(self.rows)} of {self.n_rows} rows; the file has all.", *self.notes]
 
     @property
     def anchor(self) -> str:
@@ -206,8 +220,6 @@ def table_view(name: str, table: pd.DataFrame, levels: Mapping[str, str] = NO_LE
         for row in shown.head(MOST_ROWS).to_dict("records")
     ]
     notes = []
-    if len(table) > MOST_ROWS:
-        notes.append(f"The first {MOST_ROWS} of {len(table)} rows; the file has all.")
     if dropped := [column(str(one)).label for one in table if one not in shown]:
         notes.append(f"Empty throughout and left out: {', '.join(dropped)}.")
     return TableView(
@@ -220,6 +232,7 @@ def table_view(name: str, table: pd.DataFrame, levels: Mapping[str, str] = NO_LE
         facts(table, levels),
         names,
         [about(one, table, levels) for one in names],
+        len(table),
     )
 
 
@@ -254,7 +267,7 @@ def about(name: str, table: pd.DataFrame, levels: Mapping[str, str], heading: Co
     if name in table and len(table):
         empty = len(table) - int(table[name].notna().sum())
         lines.append(f"Filled in {len(table) - empty} of {len(table)} rows.")
-        if empty and heading.empty.why:
+        if empty:
             lines.append(f"Empty: {heading.empty.why}")
     if name in table:
         lines.append(f"In the file: {name}.")

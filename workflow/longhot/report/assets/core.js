@@ -85,6 +85,23 @@ const longhot = (() => {
     return made;
   }
 
+  const popover = element("div", {id: "about", class: "popover", popover: "auto", role: "note"});
+  document.body.append(popover);
+
+  // Help beside what was pressed, one line of text each.
+  function about(button, text) {
+    popover.replaceChildren(...text.split("\n").map(line => element("p", {}, line)));
+    const {left, bottom} = button.getBoundingClientRect();
+    popover.showPopover();
+    popover.style.margin = "0";
+    popover.style.left = `${Math.max(8, Math.min(left, innerWidth - popover.offsetWidth - 8))}px`;
+    popover.style.top = `${Math.max(8, Math.min(bottom + 6, innerHeight - popover.offsetHeight - 8))}px`;
+  }
+
+  // What stands in an empty cell, as a button that says why; it reads as the description of the button too.
+  const why = (text, reason, style = "") =>
+    element("button", {type: "button", class: `why ${style}`.trim(), title: reason, onclick: event => about(event.currentTarget, reason)}, text);
+
   // One field of a CSV file.
   const field = value => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
   const csv = rows => rows.map(row => row.map(field).join(",")).join("\n") + "\n";
@@ -92,5 +109,5 @@ const longhot = (() => {
   // Where there is no viewer, a plotted point has no structure to show.
   const show = () => {};
 
-  return {data, library, state, save, show, element, csv};
+  return {data, library, state, save, show, element, about, why, csv};
 })();

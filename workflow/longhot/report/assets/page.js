@@ -35,8 +35,14 @@
     });
   }
 
-  // The browser knows no id that is followed by the state: it is scrolled to here.
-  const anchor = document.getElementById(longhot.state.anchor());
-  if (anchor) anchor.scrollIntoView();
+  // A link to a closed part opens it.
+  const unfold = () => {
+    const part = document.getElementById(longhot.state.anchor());
+    if (part?.matches("details")) part.open = true;
+    return part;
+  };
+  window.addEventListener("hashchange", unfold);
 
+  // The browser knows no id that is followed by the state: it is scrolled to here.
+  unfold()?.scrollIntoView();
 })();

@@ -55,6 +55,7 @@
     });
     for (const [number, panel] of panels.entries()) {
       const at = places[number], layout = layoutOf(panel);
+      for (const trace of hiddenIn(figure, number, panel.data)) trace.visible = "legendonly";
       // When the window changes, a plot takes the height of its place too.
       at.style.height = `${layout.height}px`;
       await Plotly.newPlot(at, panel.data, layout, {
@@ -63,6 +64,13 @@
         modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
         toImageButtonOptions: {format: "svg", filename: `${figure.dataset.name}, ${panel.title}`},
       });
+      // Only now, so that the first view stays the one that a reset comes back to.
+      const zoom = zoomIn(figure, number);
+      if (Object.keys(zoom).length) await Plotly.relayout(at, zoom);
+      at.on("plotly_relayout", changed => {
+        if (Object.keys(changed).some(name => /^[xy]axis\./.test(name))) keepZoom(figure, number, at.layout, panel.layout);
+      });
+      at.on("plotly_restyle", () => longhot.state.set(hiddenKey(figure, number), hiddenOf(at.data)));
       at.on("plotly_click", event => {
         const [point] = event.points;
         if (typeof point.customdata === "string") longhot.show(point.customdata);
@@ -70,6 +78,32 @@
     }
     figure.classList.add("plotted");
   }
+
+  // The state in the address: <figure>.zoom<panel> as low..high of x and y, empty where an axis shows all, and
+  // <figure>.hidden<panel> as the places of the traces that the legend hides.
+  const AXES = ["xaxis", "yaxis"];
+  const zoomKey = (figure, number) => `${figure.dataset.name}.zoom${number}`;
+  const hiddenKey = (figure, number) => `${figure.dataset.name}.hidden${number}`;
+
+  function keepZoom(figure, number, layout, first) {
+    const spans = AXES.map(name => {
+      const {autorange, range} = layout[name];
+      const isFirst = first[name].range ? String(range) === String(first[name].range) : autorange;
+      return isFirst ? "" : range.map(end => Number(end.toPrecision(6))).join("..");
+    });
+    longhot.state.set(zoomKey(figure, number), spans.some(Boolean) ? spans.join(",") : null);
+  }
+
+  // What to lay out anew for the view in the address.
+  function zoomIn(figure, number) {
+    const spans = (longhot.state.get(zoomKey(figure, number)) ?? "").split(",").map(span => span.split("..").map(Number));
+    return Object.fromEntries(AXES.map((name, place) => [`${name}.range`, spans[place] ?? []])
+      .filter(([, range]) => range.length === 2 && range.every(Number.isFinite)));
+  }
+
+  const hiddenOf = traces => traces.flatMap((trace, place) => (trace.visible === "legendonly" ? [place] : [])).join(",");
+  const hiddenIn = (figure, number, traces) =>
+    (longhot.state.get(hiddenKey(figure, number)) ?? "").split(",").filter(Boolean).map(place => traces[place]).filter(Boolean);
 
   // What a panel holds, for those who cannot see it.
   function described(panel) {

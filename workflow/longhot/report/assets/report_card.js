@@ -33,6 +33,15 @@
     return text === "" || !Number.isFinite(Number(text)) ? null : Number(text);
   }
 
+  // Why there is no number, or why it misses every limit, is told where it stands.
+  for (const cell of section.querySelectorAll("td[data-scores][title]")) {
+    const shown = cell.querySelector(".judged");
+    const button = longhot.why(shown.textContent, cell.title, "judged");
+    button.dataset.verdict = shown.dataset.verdict;
+    shown.replaceWith(button);
+    cell.removeAttribute("title");
+  }
+
   function judgeAll() {
     for (const cell of section.querySelectorAll("td[data-scores]")) {
       const scores = JSON.parse(cell.dataset.scores);

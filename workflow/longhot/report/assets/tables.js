@@ -3,19 +3,6 @@
 
 (() => {
   const STEP = 100, FEWEST_TO_FILTER = 4;
-  const popover = longhot.element("div", {id: "about", class: "popover", popover: "auto", role: "note"});
-  document.body.append(popover);
-
-  // Help beside a heading, one line of text each.
-  function about(button, text) {
-    popover.replaceChildren(...text.split("\n").map(line => longhot.element("p", {}, line)));
-    const {left, bottom} = button.getBoundingClientRect();
-    popover.showPopover();
-    popover.style.margin = "0";
-    popover.style.left = `${Math.max(8, Math.min(left, innerWidth - popover.offsetWidth - 8))}px`;
-    popover.style.top = `${Math.max(8, Math.min(bottom + 6, innerHeight - popover.offsetHeight - 8))}px`;
-  }
-
   // Cells as {text, key, style, hint}.
   function fromPage(cell) {
     const text = cell.querySelector("details")?.lastChild.textContent ?? cell.textContent;
@@ -33,6 +20,12 @@
     if (text.length <= FOLDED) return text;
     const beginning = text.slice(0, FOLDED - 20).replace(/ [^ ]*$/, "");
     return longhot.element("details", {}, longhot.element("summary", {}, `${beginning} …`), text);
+  }
+
+  // The type in an empty cell says why when it is pressed; a dash stands where there is nothing to miss.
+  function cell({text, style, hint}) {
+    if (style === "empty" && hint && text !== "–") return longhot.element("td", {class: style}, longhot.why(text, hint));
+    return longhot.element("td", {class: style || false, title: hint || false}, content(text));
   }
 
   // A filter: > 5, <= 2, = 3, 1..4, or words that the text must hold.
@@ -91,7 +84,7 @@
         const {rows, hints} = await longhot.data(this.element.dataset.packed);
         this.rows = rows.map(row => row.map(cell => fromPack(cell, hints)));
         this.show();
-        this.element.closest("details").classList.add("unpacked");
+        this.element.closest("details")?.classList.add("unpacked");
       } catch (error) {
         this.frame.after(longhot.element("p", {class: "note"}, `Only the first rows can be shown: ${error.message}`));
       }
@@ -104,7 +97,7 @@
       head.removeAttribute("title");
       if (!help) return;
       const label = `About ${head.dataset.label}`;
-      const ask = longhot.element("button", {type: "button", class: "about", "aria-label": label, onclick: () => about(ask, help)}, "?");
+      const ask = longhot.element("button", {type: "button", class: "about", "aria-label": label, onclick: () => longhot.about(ask, help)}, "?");
       sort.after(ask);
     }
 
@@ -196,8 +189,7 @@
         else head.removeAttribute("aria-sort");
       });
       this.element.tBodies[0].replaceChildren(...view.slice(0, this.limit).map(row =>
-        longhot.element("tr", {}, ...this.shown(row).map(({text, style, hint}) =>
-          longhot.element("td", {class: style || false, title: hint || false}, content(text))))));
+        longhot.element("tr", {}, ...this.shown(row).map(cell))));
       const all = `${this.rows.length} row${this.rows.length === 1 ? "" : "s"}`;
       this.count.textContent = view.length === this.rows.length ? all : `${view.length} of ${all}`;
       this.more.hidden = view.length <= this.limit;
@@ -211,12 +203,12 @@
     }
 
     latex() {
-      const {title, packed} = this.element.dataset, view = this.view();
+      const {title} = this.element.dataset, view = this.view();
       const columns = this.shown(this.columns), line = cells => `    ${cells.join(" & ")} \\\\`;
       const isNumber = this.columns.map((_, column) => view.some(row => row[column].style.includes("number")));
       const body = view.map(row => line(this.shown(row).map(({text}) => latex(text))));
       return [
-        "% needs \\usepackage{booktabs}", "\\begin{table}", "  \\centering", `  \\caption{${latex(title)}}`, `  \\label{tab:${packed ?? this.element.id}}`,
+        "% needs \\usepackage{booktabs}", "\\begin{table}", "  \\centering", `  \\caption{${latex(title)}}`, `  \\label{tab:${this.element.id}}`,
         `  \\begin{tabular}{${this.shown(isNumber).map(one => (one ? "r" : "l")).join("")}}`, "    \\toprule",
         line(columns.map(({label, unit}) => latex(unit ? `${label} (${unit})` : label))), "    \\midrule", ...body, "    \\bottomrule",
         "  \\end{tabular}", "\\end{table}", "",

@@ -378,7 +378,7 @@
   // The structure of a plotted point: with its forces where some film has them.
   longhot.show = async key => {
     await start();
-    section.scrollIntoView({behavior: "smooth", block: "start"});
+    section.scrollIntoView();
     const order = ["rechecked", "failure", "data", "worst"];
     const found = content.films
       .map(one => [one, one.frames.findIndex(index => content.frames[index].key === key)])

@@ -37,7 +37,7 @@ PLOTS: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, pd.DataFrame]], l
 def interactive(name: str, tables: Mapping[str, pd.DataFrame], most_points: int = MOST_POINTS) -> list[Panel] | str:
     """Panels of a figure, or a sentence that says why it is static only."""
     if name not in PLOTS:
-        return "This figure is a drawing, without an interactive form; the viewer plays the frames of each failure."
+        return "This figure is a drawing, without an interactive form."
     sources, draw = PLOTS[name]
     if any(source not in tables or tables[source].empty for source in sources[:1]):
         return "There is nothing to plot: the table of this figure is empty."
