@@ -71,7 +71,8 @@ def data_needed(sizes: np.ndarray, maes: np.ndarray, seeds: np.ndarray, target: 
     half = quantile * np.sqrt(variance / spread)
     if slope >= 0 or curvature <= 0:
         said = f"{slope - half:.2f} to {slope + half:.2f}".replace("-", "\N{MINUS SIGN}")
-        return DataNeeded(largest=largest, reason=f"the 95 % interval of the slope, {said}, includes 0")
+        reason = f"by the scatter of the training sizes about their line its slope is {said}, not surely below 0"
+        return DataNeeded(largest=largest, reason=reason)
     gap = float(means.mean() - np.log10(target))
     noise = quantile**2 * (variance / len(names) + _seed_variance(logs - means[places], seeds))
     root = np.sqrt(max(0.0, (gap * slope) ** 2 - curvature * (gap**2 - noise)))
