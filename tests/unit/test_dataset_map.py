@@ -12,7 +12,8 @@ from ase.build import bulk
 from map_example import N_POOL, N_TEST, SUBSET, water, write_example
 from scipy.spatial.transform import Rotation
 
-from longhot import frames
+from longhot import datasets, frames
+from longhot.block import InputError
 from longhot.dynamics.samples import Samples
 from longhot.learning import dataset_map as maps
 from longhot.learning.dataset_map import PhaseRun, Sources
@@ -162,6 +163,14 @@ def test_phases_of_a_periodic_system(tmp_path: Path) -> None:
     assert shares["n_frames"].to_dict() == {"solid": maps.PHASE_FRAMES, "liquid": maps.PHASE_FRAMES}
     assert shares.loc["liquid", "share_beyond"] == 1
     assert shares.loc["solid", "share_beyond"] < 0.5
+
+
+@pytest.mark.parametrize("name", [maps.TRAIN, maps.VALID, maps.MD, maps.FAILURE, "train_pool"])
+def test_a_test_set_may_not_have_the_name_of_other_frames(name: str) -> None:
+    dataset = {"source": "extxyz", "train_pool": "a.xyz", "n_valid": 5, "test_sets": {"near": "b.xyz", name: "c.xyz"}}
+    with pytest.raises(InputError, match=f"no test set may be called '{name}', which names other frames, rename it"):
+        datasets.parse(dataset)
+    datasets.parse(dataset | {"test_sets": {f"{name}_2": "c.xyz"}})
 
 
 def test_costs_are_bounded(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:

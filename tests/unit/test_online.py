@@ -14,17 +14,19 @@ import model_examples
 import numpy as np
 import pytest
 from ase import Atoms, units
-from ase.build import molecule
+from ase.build import bulk, molecule
 from toy_potentials import Springs, ethanol
 
 from longhot import frames as fr
 from longhot import references
+from longhot.block import InputError
 from longhot.files import read_json
 from longhot.langevin import BLOCK_STEPS, Stream, draw_noise, draw_velocities
 from longhot.learning import fits
 from longhot.learning.learners import CommitteeLearner
 from longhot.learning.online import WORK_FOLDER, Online, run, updated_ratio
 from longhot.models import FitTask, load
+from longhot.models import reference as reference_model
 from longhot.potential import Label
 from longhot.uncertainty.committee import Committee, atom_spreads
 
@@ -278,6 +280,16 @@ def test_an_explosion_is_an_outcome(tmp_path: Path) -> None:
     assert found["mean_true_error_meV_per_A"] is None
 
 
+def test_a_frame_that_the_last_step_leaves_is_learnt_too(unbroken: Path, tmp_path: Path) -> None:
+    """The last model is a result: it knows all frames that the run leaves."""
+    last_ps = steps(trace(unbroken), "call")[4] * 0.0005
+    toy = Toy()
+    run(toy, reference, INITIAL, ethanol(), SETTINGS.model_copy(update={"duration_ps": last_ps}), SEED, tmp_path)
+    assert [row["kind"] for row in trace(tmp_path)][-1] == "call"
+    assert outcome(tmp_path)["outcome"] == "completed"
+    assert len(toy.known) == len(fr.read(tmp_path / "learned.extxyz")) == len(INITIAL) + 5
+
+
 def failing_after(n_good: int) -> Any:
     """A reference that fails for good after so many labels."""
     left = iter(range(n_good))
@@ -398,6 +410,111 @@ def test_a_checkpoint_of_another_run_is_not_continued(change: str, unbroken: Pat
     run(again, reference, INITIAL, ethanol(), SETTINGS, SEED, tmp_path)
     assert again.n_calls == 401
     assert_same(unbroken, tmp_path)
+
+
+# Cells
+
+
+def boxed(frame: Atoms, edge_A: float, **info: Any) -> Atoms:
+    """A copy in a periodic cube, wide enough that nothing meets its images."""
+    copy = frame.copy()
+    copy.set_cell([edge_A] * 3)
+    copy.pbc = True
+    copy.info.update(info)
+    return copy
+
+
+BOXED = [boxed(frame, 30.0 + index, strain=index) for index, frame in enumerate(INITIAL)]
+
+
+class Witness(Toy):
+    """Keeps what it was last given to learn."""
+
+    def learn(self, frames: list[Atoms]) -> None:
+        super().learn(frames)
+        self.frames = [frame.copy() for frame in frames]
+
+
+def test_after_a_restart_each_frame_has_its_own_cell(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(Toy(), reference, BOXED, boxed(ethanol(), 40.0), SETTINGS, SEED, whole)
+    witnesses = [Witness(deeds={150: lambda: os.kill(os.getpid(), signal.SIGTERM)}), Witness()]
+    with pytest.raises(SystemExit):
+        run(witnesses[0], reference, BOXED, boxed(ethanol(), 40.0), SETTINGS, SEED, broken)
+    run(witnesses[1], reference, BOXED, boxed(ethanol(), 40.0), SETTINGS, SEED, broken)
+    assert witnesses[1].n_calls < 401
+    assert_same(whole, broken)
+    n_own = len(fr.read(whole / "learned.extxyz")) - len(BOXED)
+    assert n_own >= 5
+    for witness in witnesses:
+        edges_A = [frame.cell.lengths()[0] for frame in witness.frames]
+        assert edges_A[: len(BOXED)] == [30.0, 31.0, 32.0, 33.0]
+        assert set(edges_A[len(BOXED) :]) == {40.0}
+        assert [frame.info.get("strain") for frame in witness.frames[: len(BOXED)]] == [0, 1, 2, 3]
+        assert all(frame.pbc.all() for frame in witness.frames)
+
+
+def test_a_checkpoint_of_other_cells_is_not_continued(tmp_path: Path) -> None:
+    toy = Toy(deeds={150: lambda: os.kill(os.getpid(), signal.SIGTERM)})
+    with pytest.raises(SystemExit):
+        run(toy, reference, BOXED, boxed(ethanol(), 40.0), SETTINGS, SEED, tmp_path)
+    others, again = [boxed(frame, 35.0) for frame in BOXED], Toy()
+    run(again, reference, others, boxed(ethanol(), 40.0), SETTINGS, SEED, tmp_path)
+    assert again.n_calls == 401
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [molecule("CH3OH"), ethanol()[[2, 1, 0, *range(3, 9)]], boxed(ethanol(), 30.0)],
+    ids=["other atoms", "another order", "another periodicity"],
+)
+def test_frames_of_other_atoms_are_refused_before_the_run(odd: Atoms, tmp_path: Path) -> None:
+    odd = fr.labelled(odd, 0.0, np.zeros((len(odd), 3)))
+    with pytest.raises(InputError, match=r"online: initial frame 4 \(\w+\) differs in its atoms, their order or"):
+        run(Toy(), reference, [*INITIAL, odd], ethanol(), SETTINGS, SEED, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+EMT = {"method": "ase", "calculator": "ase.calculators.emt.EMT", "level_of_theory": "effective medium"}
+
+
+def copper(edge_A: float) -> Atoms:
+    """Four atoms, one of them displaced, with their labels."""
+    atoms = bulk("Cu", a=edge_A, cubic=True)
+    atoms.positions[0] += [0.1, 0.0, 0.05]
+    (label,) = references.label([atoms], references.parse(EMT))
+    return fr.labelled(atoms, label.energy_eV, label.forces_eV_per_A)
+
+
+@pytest.fixture
+def emt_members(tmp_path: Path) -> list[Path]:
+    """Two members that are the reference itself."""
+    folders = [tmp_path / "emt0", tmp_path / "emt1"]
+    for folder in folders:
+        reference_model.write(EMT, folder)
+    return folders
+
+
+def test_a_committee_predicts_in_the_cell_of_the_frame_not_in_that_of_the_last_one_learnt(
+    emt_members: list[Path], tmp_path: Path
+) -> None:
+    model = CommitteeLearner({}, emt_members, {}, tmp_path, "cpu")
+    model.learn([copper(3.6), copper(3.5)])
+    for truth in (copper(3.7), copper(3.5)):
+        energy_eV, forces, spreads = model.predict(truth)
+        assert energy_eV == pytest.approx(truth.info[fr.ENERGY], abs=1e-9)
+        np.testing.assert_allclose(forces, truth.arrays[fr.FORCES], atol=1e-9)
+        np.testing.assert_allclose(spreads, 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("change", ["cell", "pbc"])
+def test_a_refit_to_frames_in_other_cells_is_another(change: str, emt_members: list[Path], tmp_path: Path) -> None:
+    model, other = CommitteeLearner({}, emt_members, {}, tmp_path, "cpu"), copper(3.6)
+    if change == "cell":
+        other.set_cell([3.7] * 3)
+    else:
+        other.pbc = (True, True, False)
+    assert model._digest([copper(3.6)]) == model._digest([copper(3.6)]) != model._digest([other])
 
 
 # A committee of MACE on methanol

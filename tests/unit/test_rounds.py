@@ -7,6 +7,7 @@ import dataclasses
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from longhot.files import read_json
 from longhot.learning import learners, online, rounds
 from longhot.learning.acquisition import usable
 from longhot.learning.rounds import Inputs
+from longhot.potential import Label
 
 TESTS = Path(__file__).resolve().parents[1]
 XTB = references.parse(model_examples.TIGHT_XTB)
@@ -84,7 +86,7 @@ def run_all(inputs: Inputs, folder: Path, strategy: str = "uncertain_diverse") -
     for number, path in enumerate(paths):
         if not path.exists():
             before = paths[number - 1].parent if number else None
-            rounds.run(inputs, strategy if number else rounds.START, number, before, path)
+            rounds.run(inputs, strategy if number else "start", number, before, path)
     return [read_json(path) for path in paths]
 
 
@@ -133,6 +135,48 @@ def test_errors_of_the_chosen_are_those_before_the_refit(done: Path) -> None:
     assert record["chosen_force_mae_meV_per_A"] == pytest.approx(1e3 * np.mean(errors), rel=1e-4)
 
 
+def failing(frames: list[Atoms]) -> list[Label]:
+    return [references.failed(len(frame), "not_converged", "no", 0.0) for frame in frames]
+
+
+def known_before(frames: list[Atoms]) -> list[Label]:
+    """Labels that took an hour each when another study made them."""
+    return [dataclasses.replace(one, wall_s=3600.0) for one in label(frames)]
+
+
+def test_calls_whose_labels_all_fail_are_counted(done: Path, tmp_path: Path) -> None:
+    inputs = dataclasses.replace(new_inputs(), label=failing)
+    rounds.run(inputs, "random", 1, done / "round0", tmp_path / "records.json")
+    for record in read_json(tmp_path / "records.json"):
+        assert (record["n_labels"], record["n_reference_calls"], record["n_chosen_failed"]) == (5, 8, 3)
+        assert record["reason"].endswith("3 chosen, none labelled")
+        assert not record["converged"]
+
+
+def test_time_that_labels_took_before_is_not_that_of_the_round(done: Path, tmp_path: Path) -> None:
+    inputs = dataclasses.replace(new_inputs(seeds=[0]), label=known_before)
+    rounds.run(inputs, "random", 1, done / "round0", tmp_path / "records.json")
+    (record,) = read_json(tmp_path / "records.json")
+    assert 0 < record["label_wall_s"] < 60
+    assert record["core_s"] < 600
+    assert 0 < record["choose_wall_s"] <= record["overhead_wall_s"] < 60
+
+
+def test_a_restart_keeps_the_time_that_choosing_took(done: Path, tmp_path: Path) -> None:
+    def slow(frames: list[Atoms]) -> list[Label]:
+        time.sleep(0.5)
+        return label(frames)
+
+    inputs = dataclasses.replace(new_inputs(seeds=[0]), label=slow)
+    rounds.run(inputs, "random", 1, done / "round0", tmp_path / "records.json")
+    (first,) = read_json(tmp_path / "records.json")
+    (tmp_path / "seed0/record.json").unlink()
+    rounds.run(inputs, "random", 1, done / "round0", tmp_path / "records.json")
+    (again,) = read_json(tmp_path / "records.json")
+    assert first["label_wall_s"] == again["label_wall_s"] >= 0.5
+    assert 0 < first["choose_wall_s"] == again["choose_wall_s"] <= again["overhead_wall_s"]
+
+
 def test_a_converged_round_ends_the_loop_and_costs_nothing(tmp_path: Path) -> None:
     records = run_all(new_inputs(tolerance_meV_per_A=1e6, seeds=[0]), tmp_path)
     assert [part[0]["converged"] for part in records] == [False, True, True]
@@ -142,11 +186,11 @@ def test_a_converged_round_ends_the_loop_and_costs_nothing(tmp_path: Path) -> No
 
 def test_other_settings_begin_a_round_anew(done: Path, tmp_path: Path) -> None:
     inputs = new_inputs(seeds=[0])
-    rounds.run(inputs, rounds.START, 0, None, tmp_path / "records.json")
+    rounds.run(inputs, "start", 0, None, tmp_path / "records.json")
     first = (tmp_path / "seed0/members/0/model.safetensors").stat().st_mtime_ns
-    rounds.run(inputs, rounds.START, 0, None, tmp_path / "records.json")
+    rounds.run(inputs, "start", 0, None, tmp_path / "records.json")
     assert (tmp_path / "seed0/members/0/model.safetensors").stat().st_mtime_ns == first
-    rounds.run(new_inputs(seeds=[0], members=3), rounds.START, 0, None, tmp_path / "records.json")
+    rounds.run(new_inputs(seeds=[0], members=3), "start", 0, None, tmp_path / "records.json")
     assert (tmp_path / "seed0/members/0/model.safetensors").stat().st_mtime_ns > first
 
 

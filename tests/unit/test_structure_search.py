@@ -26,6 +26,8 @@ from longhot.learning.structure_search import BOND_CHANGED, alike, distinct, fin
 from longhot.plan import structure_search as searches
 from longhot.potential import BatchResult, Label
 from longhot.potential_calculator import PotentialCalculator, PotentialError
+from longhot.references import ReferencePotential, parse
+from longhot.references.lammps import MW_FILE
 from longhot.report.structure_search_verdict import structure_search
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "structure-search.yaml"
@@ -177,6 +179,35 @@ def test_a_molecule_that_falls_apart_is_a_reason() -> None:
     assert relax(Repulsion(), water).failure == BOND_CHANGED
     found = search(Repulsion(), water, settings(), 2, seed=0)
     assert (found.minima, found.failures) == ([], [f"start: {BOND_CHANGED}"])
+
+
+def test_paths_count_from_where_the_search_began_whenever_a_reference_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LAMMPS reads its file at the first call, and again where a call has failed."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/water.sw").write_text(MW_FILE.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    method = {"method": "lammps", "pair_style": "sw", "pair_coeff": ["* * data/water.sw mW"]}
+    waters = Atoms("O3", positions=[(0, 0, 0), (2.8, 0, 0), (1.3, 2.4, 0)])
+    found = search(ReferencePotential(parse(method)), waters, settings(), 1, seed=0)
+    assert found.failures == []
+    assert found.minima
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"], "the hopping's own files are elsewhere"
+
+
+def test_the_folder_is_that_of_the_search_at_every_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = set()
+
+    def fault(call: int) -> str:
+        folders.add(Path.cwd())
+        return "crashed: no" if call == 200 else ""
+
+    found = search(LennardJones(fault), cluster(5), settings(), 2, seed=0)
+    assert len(found.failures) == 1
+    assert folders == {tmp_path}
+    assert Path.cwd() == tmp_path
 
 
 def test_a_periodic_start_is_refused() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from longhot import files
 from longhot.block import LONGEST_NAME, Block, Count, FilePath, InputError, Seed
@@ -18,6 +18,10 @@ from longhot.frames import TEST_SET
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+
+RESERVED_NAMES = ("train", "train_pool", "valid", "md", "failure")
+"""What tables and cards call other frames than those of a test set."""
 
 
 class Config(DatasetBlock):
@@ -42,6 +46,14 @@ class Config(DatasetBlock):
     seed: Seed = Field(0, description="Which frames `n_valid` takes.")
     level_of_theory: str = Field("not stated", description="What computed the labels, such as `PBE/def2-SVP`.")
     licence: str = Field("not stated", description="Licence of the data.")
+
+    @field_validator("test_sets")
+    @classmethod
+    def _names_of_their_own(cls, test_sets: dict[str, Path]) -> dict[str, Path]:
+        for name in test_sets:
+            if name in RESERVED_NAMES:
+                raise ValueError(f"no test set may be called {name!r}, which names other frames, rename it")
+        return test_sets
 
     @model_validator(mode="after")
     def _one_validation_set(self) -> Config:

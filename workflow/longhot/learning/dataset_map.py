@@ -39,7 +39,7 @@ PHASE_FRAMES = 25
 """Frames of each run of a phase."""
 
 TRAIN, VALID, MD, FAILURE = "train", "valid", "md", "failure"
-"""Kinds of frames; those of a test set have its name."""
+"""Kinds of frames; those of a test set have its name, which a source must not let be one of these."""
 EVEN = "even"
 """The choice of frames that stand for all that MD visited; the others were picked for their errors."""
 PLACE = ["component_1", "component_2"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,14 +24,27 @@ STEP = "step"
 """Key in ``atoms.info`` of a frame that was taken during the run: its step. Initial frames lack it."""
 
 
+def frames_digest(frames: Sequence[Atoms]) -> str:
+    """SHA-256 of all that a fit takes from labelled frames, in hexadecimal."""
+    digest = hashlib.sha256()
+    for frame in frames:
+        known = (frame.numbers, frame.positions, frame.cell.array, frame.pbc)
+        for values in (*known, frame.arrays[fr.FORCES], frame.info[fr.ENERGY]):
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
 class Learner(Protocol):
-    """A model that knows how sure it is, and can learn frames. All frames of one run hold the same atoms."""
+    """A model that knows how sure it is, and can learn frames.
+
+    All frames of one run hold the same atoms and repeat in the same directions; their cells may differ.
+    """
 
     def predict(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy in eV, forces in eV/A, shape (n_atoms, 3), and the uncertainty of each atom's force in eV/A.
 
-        The uncertainty, shape (n_atoms,), is that of one component: the root of its variance averaged over the
-        three components.
+        The cell is that of ``atoms``, whatever cells the frames had. The uncertainty, shape (n_atoms,), is that of
+        one component: the root of its variance averaged over the three components.
         """
         ...
 
@@ -110,16 +124,14 @@ class CommitteeLearner:
         """SHA-256 of all that the fits to ``frames`` are made from."""
         steps = [frame.info.get(STEP) for frame in frames]
         weights = [sha256(path) for folder in self.members for path in sorted(folder.glob("model.*"))]
-        text = json.dumps([self.refit, weights, self.atomic_energies_eV, self.code, steps], sort_keys=True)
-        digest = hashlib.sha256(text.encode())
-        for values in (*(frame.positions for frame in frames), *fr.forces(frames), fr.energies(frames)):
-            digest.update(np.ascontiguousarray(values).tobytes())
-        return digest.hexdigest()
+        parts = [self.refit, weights, self.atomic_energies_eV, self.code, steps, frames_digest(frames)]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def predict(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
         """Mean energy and forces of the members, and the spread of each atom's force; see ``Learner``."""
         assert self._batch is not None, "learn comes first"
-        result = self._batch.compute(atoms.positions[None])
+        cells_A = atoms.cell.array[None] if atoms.pbc.any() else None
+        result = self._batch.compute(atoms.positions[None], cells_A)
         spreads = np.sqrt((result.force_std_eV_per_A[0] ** 2).mean(axis=-1))
         return float(result.energy_eV[0]), result.forces_eV_per_A[0], spreads
 

@@ -29,12 +29,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from longhot import frames as fr
+from longhot.block import InputError
 from longhot.config import Online
 from longhot.dynamics.detectors import Detectors, Outcome, name_atom, nonfinite
 from longhot.dynamics.engine import sigterm
 from longhot.files import Log, sound_checkpoints, write_checkpoint, write_json, write_text
 from longhot.langevin import BLOCK_STEPS, Integrator, State, Stream, draw_noise, draw_velocities
-from longhot.learning.learners import STEP, Learner
+from longhot.learning.learners import STEP, Learner, frames_digest
 
 if TYPE_CHECKING:
     import threading
@@ -101,12 +102,13 @@ def run(
 
     ``trace.csv`` tells estimated and true errors, of the model as it was before it learnt the frame, and which
     atoms passed the threshold; ``learned.extxyz`` holds the frames that were learnt, those of the run with their
-    ``step``; ``outcome.json`` says how it ended, and what ``_summary`` says.
+    ``step``; ``outcome.json`` says how it ended, and what ``_summary`` says. The learner ends with all of these
+    frames learnt, also one that the last step left: its last model is a result too.
 
     Args:
         learner: the model.
         reference: what it learns from.
-        initial: labelled frames that it knows before the run.
+        initial: labelled frames that it knows before the run, of the atoms of the start; their cells may differ.
         start: first frame, which holds the atoms, the cell and the periodicity.
         settings: of the run.
         seed: of velocities and noise.
@@ -115,12 +117,24 @@ def run(
             continued.
 
     Raises:
+        InputError: an initial frame differs from the start in its atoms, their order or its periodicity.
         SystemExit: SIGTERM came; a later run goes on from there.
     """
+    _check_atoms(initial, start)
     with sigterm() as stop, np.errstate(over="ignore", invalid="ignore"):
         state = _Run(learner, reference, initial, start, settings, seed, Path(directory), identity)
         state.advance(stop)
     state.finish()
+
+
+def _check_atoms(initial: list[Atoms], start: Atoms) -> None:
+    for index, frame in enumerate(initial):
+        if not (np.array_equal(frame.numbers, start.numbers) and np.array_equal(frame.pbc, start.pbc)):
+            raise InputError(
+                f"active_learning.online: initial frame {index} ({frame.symbols}) differs in its atoms, their order or "
+                f"its periodicity from the frame that the run starts from ({start.symbols}), give a dataset of one "
+                "system or leave `online` out"
+            )
 
 
 @dataclass(frozen=True)
@@ -160,9 +174,9 @@ class _Tally:
 
 def _digest(identity: str, initial: list[Atoms], start: Atoms, settings: Online, seed: int) -> str:
     """SHA-256 of all that decides what a run computes."""
-    digest = hashlib.sha256(json.dumps([identity, settings.model_dump(), seed], sort_keys=True).encode())
-    labels = (*(frame.positions for frame in initial), *fr.forces(initial), fr.energies(initial))
-    for values in (start.numbers, start.get_masses(), start.positions, start.cell.array, start.pbc, *labels):
+    parts = [identity, settings.model_dump(), seed, frames_digest(initial)]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for values in (start.numbers, start.get_masses(), start.positions, start.cell.array, start.pbc):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
@@ -401,7 +415,11 @@ class _Run:
         )
 
     def save_checkpoint(self) -> None:
-        """Write everything that the rest of the run depends on, with the trace on disk before it."""
+        """Write everything that the rest of the run depends on, with the trace on disk before it.
+
+        Of the frames only those of the run: the initial ones are given to whoever goes on, and the digest knows them.
+        """
+        own = self.learned[self.n_initial :]
         tally = asdict(replace(self.tally, wall_s=self._wall_s()))
         self.trace.sync()
         scalars = {
@@ -416,10 +434,10 @@ class _Run:
             allow_pickle=False,
             scalars=np.array(json.dumps(scalars)),
             **vars(self.state),
-            learned_positions_A=np.array([frame.positions for frame in self.learned]),
-            learned_energy_eV=fr.energies(self.learned),
-            learned_forces_eV_per_A=np.array(fr.forces(self.learned)),
-            learned_step=np.array([frame.info.get(STEP, -1) for frame in self.learned]),
+            learned_positions_A=np.array([frame.positions for frame in own]),
+            learned_energy_eV=fr.energies(own),
+            learned_forces_eV_per_A=np.array(fr.forces(own)),
+            learned_step=np.array([frame.info[STEP] for frame in own], dtype=int),
         )
         write_checkpoint(self.work / "checkpoint.npz", content.getvalue())
 
@@ -443,13 +461,11 @@ class _Run:
         """Go on from a checkpoint."""
         for name in vars(self.state):
             getattr(self.state, name)[...] = stored[name]
-        self.learned = []
         names = ("learned_positions_A", "learned_energy_eV", "learned_forces_eV_per_A", "learned_step")
         for positions_A, energy_eV, forces_eV_per_A, step in zip(*(stored[name] for name in names), strict=True):
             frame = fr.labelled(self.atoms, energy_eV, forces_eV_per_A)
             frame.positions = positions_A
-            if step >= 0:
-                frame.info[STEP] = int(step)
+            frame.info[STEP] = int(step)
             self.learned.append(frame)
         self.tally = tally
         logger.info("going on from step %d of %d", self.tally.step, self.n_steps)

@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-START = "start"
-"""Name of round 0 in place of a strategy: all begin with it."""
 MAX_CANDIDATES = 400
 """Frames of the MD that a strategy chooses from: each costs a prediction by every member."""
 SEED_STRIDE = 1000
@@ -80,7 +78,7 @@ def run(inputs: Inputs, strategy: str, number: int, before: Path | None, out: Pa
 
     Args:
         inputs: what all rounds share.
-        strategy: a name of ``acquisition.STRATEGIES``, or ``START``.
+        strategy: a name of ``acquisition.STRATEGIES``, or what round 0 is called, with which all of them begin.
         number: of the round.
         before: folder of the round before; None for the first.
         out: ``records.json``; the seeds' folders stand beside it.
@@ -111,9 +109,9 @@ def _seed(
     done = folder / "record.json"
     if done.exists():
         return read_json(done)
-    began, core_began_s = time.perf_counter(), time.process_time()
+    core_began_s = time.process_time()
     chosen = _chosen(inputs, strategy, number, seed, last, folder)
-    choose_wall_s = time.perf_counter() - began - chosen["label_wall_s"]
+    began = time.perf_counter()
     train = fr.read(folder / "train.extxyz")
     train_wall_s = _fit(inputs, seed, train, last, folder)
     starts = choose_starts(inputs.test, inputs.settings.start_set, inputs.settings.protocol.replicas)
@@ -121,8 +119,8 @@ def _seed(
     evaluation_began = time.perf_counter()
     scores = _judge(inputs, starts[0], folder)
     evaluation_wall_s = time.perf_counter() - evaluation_began
-    total_s = time.perf_counter() - began
-    spent_s = chosen["label_wall_s"] + train_wall_s + md_wall_s + evaluation_wall_s
+    # Fits that an earlier process made took none of this one's time.
+    rest_s = max(0.0, time.perf_counter() - began - train_wall_s - md_wall_s - evaluation_wall_s)
     record = {
         "strategy": strategy,
         "round": number,
@@ -139,10 +137,10 @@ def _seed(
         "md_wall_s": md_wall_s,
         "label_wall_s": chosen["label_wall_s"],
         "evaluation_wall_s": evaluation_wall_s,
-        "choose_wall_s": choose_wall_s,
+        "choose_wall_s": chosen["choose_wall_s"],
         # Workers label, each on one core.
         "core_s": time.process_time() - core_began_s + chosen["label_wall_s"],
-        "overhead_wall_s": max(0.0, total_s - spent_s),
+        "overhead_wall_s": chosen["choose_wall_s"] + rest_s,
         "converged": chosen["converged"],
         "reason": chosen["reason"],
     }
@@ -169,8 +167,8 @@ def _claim(folder: Path, identity: str) -> None:
 def _chosen(
     inputs: Inputs, strategy: str, number: int, seed: int, last: dict[str, Any] | None, folder: Path
 ) -> dict[str, Any]:
-    """Choose and label, and write the training set of the round; says what was found."""
-    path = folder / "chosen.json"
+    """Choose and label, and write the training set of the round; says what was found, and what it took."""
+    path, began = folder / "chosen.json", time.perf_counter()
     if path.exists():
         return read_json(path)
     if last is None:
@@ -178,17 +176,19 @@ def _chosen(
         found = _nothing_chosen("")
     else:
         found = _acquire(inputs, strategy, number, seed, Path(last["folder"]), folder)
+    found["choose_wall_s"] = time.perf_counter() - began - found["label_wall_s"]
     write_json(path, found)
     return found
 
 
-def _nothing_chosen(reason: str) -> dict[str, Any]:
+def _nothing_chosen(reason: str, n_failed: int = 0, label_wall_s: float = 0.0) -> dict[str, Any]:
+    """Of a round that adds no frame: ``n_failed`` calls of the reference, none of which gave a label."""
     return {
-        "n_calls": 0,
-        "n_failed": 0,
+        "n_calls": n_failed,
+        "n_failed": n_failed,
         "force_mae_meV_per_A": None,
         "spread_meV_per_A": None,
-        "label_wall_s": 0.0,
+        "label_wall_s": label_wall_s,
         "converged": False,
         "reason": reason,
     }
@@ -205,12 +205,16 @@ def _acquire(inputs: Inputs, strategy: str, number: int, seed: int, before: Path
     pool = Pool([candidates[one] for one in sound], [spreads[one] for one in sound], known)
     chosen = select(strategy, pool, settings.frames_per_round, SEED_STRIDE * seed + number)  # type: ignore[arg-type]
     frames = [pool.frames[one] for one in chosen]
+    labelling_began = time.perf_counter()
     labels = inputs.label(frames) if frames else []
+    # The times that labels carry are not of this round where they were known before.
+    label_wall_s = time.perf_counter() - labelling_began
     good = [index for index, label in enumerate(labels) if label.status == "ok"]
     added = [fr.labelled(frames[one], labels[one].energy_eV, labels[one].forces_eV_per_A) for one in good]
     fr.write(folder / "train.extxyz", known + added)
     if not added:
-        return _nothing_chosen(f"no frame to add: {len(candidates)} usable ones, {len(frames)} chosen, none labelled")
+        reason = f"no frame to add: {len(candidates)} usable ones, {len(frames)} chosen, none labelled"
+        return _nothing_chosen(reason, len(frames), label_wall_s)
     own = committee.predict([frames[one] for one in good])
     errors = [np.abs(one.forces_eV_per_A - labels[i].forces_eV_per_A).mean() for one, i in zip(own, good, strict=True)]
     error_meV = 1e3 * float(np.mean(errors))
@@ -219,7 +223,7 @@ def _acquire(inputs: Inputs, strategy: str, number: int, seed: int, before: Path
         "n_failed": len(frames) - len(good),
         "force_mae_meV_per_A": error_meV,
         "spread_meV_per_A": 1e3 * float(np.mean([_rms(pool.spreads_eV_per_A[chosen[one]]) for one in good])),
-        "label_wall_s": sum(label.wall_s for label in labels),
+        "label_wall_s": label_wall_s,
         "converged": error_meV < settings.tolerance_meV_per_A,
         "reason": "" if len(frames) == settings.frames_per_round else f"the MD held {len(frames)} new frames only",
     }

@@ -10,7 +10,6 @@ import numpy as np
 
 from longhot.dynamics.statistics import holm
 from longhot.files import atomic_path, read_json
-from longhot.learning.rounds import START
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,10 +58,10 @@ def rounds_table(records: Sequence[dict[str, Any]], ids: dict[str, str]) -> pd.D
     """
     import pandas as pd
 
-    later = [one for one in records if one["strategy"] != START]
+    later = [one for one in records if one["round"] > 0]
     rows = list(later)
     for strategy in dict.fromkeys(one["strategy"] for one in later):
-        rows += [one | {"strategy": strategy} for one in records if one["strategy"] == START]
+        rows += [one | {"strategy": strategy} for one in records if one["round"] == 0]
     order = {strategy: place for place, strategy in enumerate(dict.fromkeys(one["strategy"] for one in later))}
     rows.sort(key=lambda one: (order[one["strategy"]], one["round"], one["seed"]))
     named = [{"dataset": ids["dataset"], "model": ids["model"], **one} for one in rows]

@@ -12,9 +12,11 @@ import contextlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase.calculators.calculator import all_changes
 from ase.data import covalent_radii
 from ase.optimize import BFGS
 from ase.optimize.minimahopping import MinimaHopping
@@ -110,6 +112,27 @@ def bonded_pairs(frame: Atoms) -> np.ndarray:
     return bonds(distances_A, radii_A[first] + radii_A[second])
 
 
+class _CalculatorAtHome(PotentialCalculator):
+    """Computes in the folder that it was made in, wherever ASE's files go.
+
+    Paths in a config count from there, and a reference may read its files at any call: it is set up at the first
+    one, and anew after each that failed.
+    """
+
+    def __init__(self, potential: Potential, atoms: Atoms) -> None:
+        super().__init__(potential, atoms)
+        self._home = Path.cwd()
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy", "forces"),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        with contextlib.chdir(self._home):
+            super().calculate(atoms, properties, system_changes)
+
+
 class _Hopping(MinimaHopping):
     """ASE's minima hopping for a molecule, which turns in the MD, and with a potential that may fail.
 
@@ -203,7 +226,7 @@ def search(potential: Potential, start: Atoms, settings: StructureSearch, n_hops
     if start.pbc.any():
         raise InputError("structure_search: the dataset is periodic, give one of a molecule")
     atoms = start.copy()
-    calculator = PotentialCalculator(potential, atoms)
+    calculator = _CalculatorAtHome(potential, atoms)
     atoms.calc = calculator
     hopping = _Hopping(atoms, settings, seed)
     # ASE writes its files to the working directory.
