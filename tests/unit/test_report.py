@@ -96,6 +96,13 @@ def test_page_escapes_the_question_and_shows_every_part(study: Path) -> None:
         assert part in text, part
 
 
+def test_page_reads_no_file_that_a_killed_job_left_half_written(study: Path) -> None:
+    whole = built(study)[0]
+    (study / "figures" / ".survival-abcd1234.svg").write_text("<?xml")
+    (study / "tables" / ".survival-abcd1234.csv").write_text("model,surv")
+    assert built(study)[0] == whole
+
+
 def test_page_is_the_same_from_the_same_files(study: Path) -> None:
     assert built(study)[0] == built(study)[0]
 

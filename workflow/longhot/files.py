@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import logging
@@ -38,6 +39,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove temporary files of ``path`` that a process left which was killed while it wrote; nobody may write now."""
+    for left in path.parent.glob(f".{glob.escape(path.stem)}-{'?' * 8}{path.suffix}"):
+        left.unlink(missing_ok=True)
+
+
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """What is in a folder by name, sorted, but for hidden files, which may be such leftovers."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def sync(path: Path) -> None:

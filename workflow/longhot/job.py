@@ -92,6 +92,8 @@ def job(snakemake: Any) -> Iterator[None]:
         _begin_log(Path(snakemake.log[0]))
         start = time.perf_counter()
         study = Path(*Path(snakemake.log[0]).parts[:2])
+        for made in snakemake.output:
+            files.remove_leftovers(Path(made))
         for made in snakemake.input:
             integrity.verify(study, Path(made))
         if snakemake.resources.get("gpu"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from longhot.files import visible
 from longhot.report.plots import PLOTS, interactive
 from longhot.report.plots.panels import Panel
 from longhot.report.views import caption
@@ -149,7 +150,7 @@ class FigureView:
 
 def figures(folder: Path, tables: Mapping[str, pd.DataFrame]) -> list[FigureView]:
     """The figures of a folder in reading order, others behind the known ones by name."""
-    paths = {path.stem: path for path in sorted(folder.glob("*.svg"))}
+    paths = {path.stem: path for path in visible(folder, "*.svg")}
     order = [name for name in FIGURES if name in paths] + sorted(set(paths) - set(FIGURES))
     views = []
     for name in order:

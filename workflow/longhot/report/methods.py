@@ -13,7 +13,7 @@ from typing import Any
 
 from longhot.block import InputError
 from longhot.config import Report, Study, load
-from longhot.files import read_json
+from longhot.files import read_json, visible
 from longhot.report import methods_fits as fits
 from longhot.report import methods_use as use
 from longhot.report.embed import packed_json
@@ -71,8 +71,8 @@ def methods(study_folder: Path, config: dict[str, Any], manifest: dict[str, Any]
     cards = {path.parent.name: read_json(path) for path in sorted(study_folder.glob("datasets/*/card.json"))}
     files = [
         path.relative_to(study_folder).as_posix()
-        for pattern in ("tables/*.csv", "figures/*.svg")
-        for path in sorted(study_folder.glob(pattern))
+        for folder, pattern in (("tables", "*.csv"), ("figures", "*.svg"))
+        for path in visible(study_folder / folder, pattern)
     ]
     study = load(config)
     told = topics(study, cards, manifest)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from longhot.files import read_json, write_text
+from longhot.files import read_json, visible, write_text
 from longhot.report import embed
 from longhot.report.budget import MOST_BYTES, Content, fitted, plot_id, rows_id
 from longhot.report.cards import cards
@@ -106,7 +106,7 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """All tables of a study by name."""
     import pandas as pd
 
-    return {path.stem: pd.read_csv(path) for path in sorted(folder.glob("*.csv"))}
+    return {path.stem: pd.read_csv(path) for path in visible(folder, "*.csv")}
 
 
 def table_order(tables: dict[str, pd.DataFrame]) -> list[str]:

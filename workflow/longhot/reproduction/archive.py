@@ -20,7 +20,7 @@ import yaml
 
 from longhot import integrity
 from longhot.block import InputError
-from longhot.files import atomic_path, read_json
+from longhot.files import atomic_path, read_json, visible
 
 DATASET_MB = 50.0
 """Frames of all datasets together go in up to this size; beyond it the cards alone, with their checksums."""
@@ -114,7 +114,7 @@ def contents(study: Path, paths: Iterable[Path], datasets: Iterable[Path]) -> tu
     Returns:
         The files, and a sentence on each thing that is left out.
     """
-    frames = [path for folder in datasets for path in sorted(folder.glob("*.extxyz"))]
+    frames = [path for folder in datasets for path in visible(folder, "*.extxyz")]
     size_MB = sum(path.stat().st_size for path in frames) / 1e6
     if size_MB <= DATASET_MB:
         return [*paths, *frames], []

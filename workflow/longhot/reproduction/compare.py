@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from longhot.block import InputError
+from longhot.files import visible
 from longhot.reproduction import bars
 from longhot.reproduction.contracts import COMMON, CONTRACTS, COSTS, MEAN_ERROR, NOISE, OUTCOMES, SCORES, Bar, Contract
 
@@ -70,7 +71,7 @@ class Comparison:
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """All tables of a folder."""
-    return {path.stem: read_table(path) for path in sorted(folder.glob("*.csv"))}
+    return {path.stem: read_table(path) for path in visible(folder, "*.csv")}
 
 
 def read_table(source: object) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from longhot import integrity
 from longhot.block import InputError
+from longhot.files import visible
 from longhot.reproduction.archive import Archive
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def open_study(path: Path) -> Stored:
         raise InputError(f"{path}: no such file or folder, give a results folder or a file of `snakemake archive`")
     if path.is_dir():
         manifest = _folder_manifest(path)
-        for compared in (path / "manifest.json", *sorted(path.glob("tables/*.csv"))):
+        for compared in (path / "manifest.json", *visible(path / "tables", "*.csv")):
             integrity.verify(path, compared)
         return Stored(path, manifest, None)
     archive = Archive(path)
@@ -57,7 +58,7 @@ def open_study(path: Path) -> Stored:
 
 def _folder_manifest(path: Path) -> dict[str, Any]:
     file = path / "manifest.json"
-    if not file.is_file() or not any(path.glob("tables/*.csv")):
+    if not file.is_file() or not visible(path / "tables", "*.csv"):
         raise InputError(f"{path}: holds no manifest.json or no tables, it is no finished study: run it to its report")
     return _manifest(file, file.read_text(encoding="utf-8"))
 
