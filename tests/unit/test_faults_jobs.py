@@ -27,10 +27,10 @@ from test_online import Toy as Learning
 from test_rounds import new_inputs
 from toy_potentials import ethanol
 
-from longhot import integrity, references
+from longhot import files, integrity, references
 from longhot.block import InputError
 from longhot.config import Protocol
-from longhot.datasets import generate
+from longhot.datasets import generate, ice
 from longhot.datasets.ice import ice_ih
 from longhot.dynamics import engine_runs, lammps
 from longhot.dynamics.engine import simulate
@@ -255,6 +255,11 @@ def sampled_dataset() -> None:
     generate.splits(config, references.parse({"method": "xtb"}), Path("work"), workers=2)
 
 
+def sampled_ice() -> None:
+    config = ice.Config(source="ice", reference="x", repeats=[1, 2, 1], n_train_pool=100_000)
+    ice.splits(config, references.parse({"method": "lammps"}), Path("work"), workers=2)
+
+
 def settings(**changes: Any) -> Settings:
     return Settings(
         **{
@@ -285,7 +290,7 @@ def engine_sampler() -> None:
 
 def active_round() -> None:
     protocol = {"temperatures_K": [600], "replicas": 2, "duration_ps": 1e4, "frame_interval_fs": 100}
-    rounds.run(new_inputs(protocol=protocol), rounds.START, 0, None, Path("work", "records.json"))
+    rounds.run(new_inputs(protocol=protocol), "start", 0, None, Path("work", "records.json"))
 
 
 def online_run() -> None:
@@ -298,6 +303,7 @@ LONG_JOBS = {
     labels: lambda: Path("calls").exists(),
     hanging_label: lambda: True,
     sampled_dataset: lambda: True,
+    sampled_ice: lambda: True,
     lammps_sampler: lambda: list(Path("work").rglob("run.json")),
     engine_sampler: lambda: list(Path("work").rglob("frames.bin")),
     active_round: lambda: list(Path("work").rglob("frames.bin")),
@@ -397,20 +403,26 @@ def test_time_limit_is_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
     time.sleep(0.5)
 
 
-def test_time_limit_in_the_own_process_ends_it_by_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_that_labels_without_workers_outlives_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TIME_LIMIT_S, "0.3")
-    process = child(lambda: references.label(frames(1), fake(sleep_s=60)) and None)
-    assert ended(process)[0] == -signal.SIGALRM
+
+    def work() -> None:
+        assert [one.status for one in references.label(frames(1), fake(sleep_s=60))] == ["timeout"]
+
+    assert ended(child(work))[0] == 0
 
 
 def die(*_: Any, **__: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_killed_process_of_a_sampling_pool_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate, "_sampled", die)
+@pytest.mark.parametrize(("source", "work"), [(generate, sampled_dataset), (ice, sampled_ice)], ids=["generate", "ice"])
+def test_killed_process_of_a_sampling_pool_is_one_sentence(
+    source: Any, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "_sampled", die)
     with pytest.raises(InputError, match="a process that samples was killed: the memory did not suffice"):
-        sampled_dataset()
+        work()
 
 
 def test_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,6 +452,21 @@ def test_gpu_that_vanishes_in_md_leaves_a_checkpoint(here: Path) -> None:
     simulate(toy, [atoms] * 2, protocol, 0, "work")
     simulate(toy, [atoms] * 2, protocol, 0, "whole")
     assert_same(here / "whole", here / "work")
+
+
+def test_what_a_killed_job_left_half_written_is_never_read_and_goes() -> None:
+    def killed() -> None:
+        with files.atomic_path(TABLE) as temporary:
+            temporary.write_text("model,surv")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert ended(child(killed, output=[str(TABLE)]))[0] == -signal.SIGKILL
+    (left,) = TABLE.parent.iterdir()
+    assert left.suffix == TABLE.suffix
+    assert left.read_text() == "model,surv"
+    assert files.visible(TABLE.parent, "*.csv") == []
+    assert ended(child(lambda: files.write_text(TABLE, "model\n"), output=[str(TABLE)]))[0] == 0
+    assert list(TABLE.parent.iterdir()) == [TABLE]
 
 
 # Around the jobs of a run.

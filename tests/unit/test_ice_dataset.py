@@ -11,9 +11,10 @@ from ase import Atoms
 
 from longhot import datasets, files, frames, references
 from longhot.block import InputError
-from longhot.datasets import Splits, _validate, ice
+from longhot.datasets import Splits, _md, _validate, ice
 from longhot.datasets._ice import ice_ih_sites
 from longhot.observables.crystallinity import crystalline_share
+from longhot.potential import BatchResult
 
 MW = references.parse({"method": "lammps"})
 
@@ -102,10 +103,11 @@ def test_no_frame_stands_twice(sampled):
 
 
 def test_labels_are_those_of_the_reference(sampled):
+    """But for the digits of the file that each trajectory is kept in."""
     for frame in sampled.train_pool[::7]:
         (label,) = references.label([frame], MW)
-        assert frame.info[frames.ENERGY] == pytest.approx(label.energy_eV, abs=1e-9)
-        np.testing.assert_allclose(frame.arrays[frames.FORCES], label.forces_eV_per_A, atol=1e-9)
+        assert frame.info[frames.ENERGY] == pytest.approx(label.energy_eV, abs=1e-6)
+        np.testing.assert_allclose(frame.arrays[frames.FORCES], label.forces_eV_per_A, atol=1e-6)
 
 
 SHORT = {
@@ -184,3 +186,74 @@ def test_a_reference_that_does_not_know_water_ends_in_one_sentence(tmp_path):
 def test_bad_blocks(changes, sentence):
     with pytest.raises(InputError, match=sentence):
         config(**changes)
+
+
+def test_interrupted_build_resumes_to_the_same_frames(tmp_path, monkeypatch):
+    """Whole trajectories are not sampled again, and the dataset is that of an unbroken build."""
+    datasets.build(config(**SHORT), MW, tmp_path / "unbroken", 1)
+    calls, sample = tmp_path / "calls", _md.sample
+
+    def dies_at_third(*arguments):
+        with calls.open("a") as file:
+            file.write(f"{arguments[-1]}\n")
+        if len(calls.read_text().splitlines()) == 3:
+            raise KeyboardInterrupt
+        return sample(*arguments)
+
+    monkeypatch.setattr(ice, "sample", dies_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        datasets.build(config(**SHORT), MW, tmp_path / "broken", 1)
+    datasets.build(config(**SHORT), MW, tmp_path / "broken", 1)
+    done = calls.read_text().splitlines()
+    # Four states for each of three sets; the first two were whole.
+    assert 13 <= len(done) <= 15
+    for path in (tmp_path / "unbroken").iterdir():
+        assert path.read_bytes() == (tmp_path / "broken" / path.name).read_bytes(), path.name
+
+
+def test_another_config_takes_no_trajectory_over():
+    digests = [
+        {task.digest for task in ice.trajectories(config(**changes), origin)}
+        for changes, origin in (({}, "a"), ({}, "b"), ({"seed": 1}, "a"))
+    ]
+    assert len(set.union(*digests)) == sum(map(len, digests)) == 36 * 3
+
+
+class Failing:
+    """A batch that fails at some of its calls."""
+
+    def __init__(self, failing):
+        self.failing, self.n_calls = failing, 0
+
+    def compute(self, positions_A, cell_A=None):
+        self.n_calls += 1
+        errors = {0: "timeout: it took longer than 1 s"} if self.failing(self.n_calls) else {}
+        return BatchResult(np.zeros(1), np.zeros_like(positions_A), errors)
+
+
+HOT = _md.Sampling(700, 5.0, 2.0, 50.0, 0.0)
+
+
+def test_melting_begins_again_where_the_reference_fails():
+    start, batch = ice.ice_ih("site", (1, 2, 1), 0), Failing(lambda call: call in (1, 4))
+    melted, restarts = _md.held(batch, start, HOT, np.random.default_rng(0), "liquid")
+    assert restarts == 2
+    # At once, at the third of ten steps, and then all ten and the first forces.
+    assert batch.n_calls == 1 + 3 + 11
+    assert np.abs(melted.positions - start.positions).max() > 0.01
+
+
+def test_reference_that_fails_at_the_melting_temperature_is_one_sentence():
+    start = ice.ice_ih("site", (1, 2, 1), 0)
+    sentence = (
+        r"^liquid: the reference failed 11 times in sampling, at last with timeout: it took longer than 1 s: lower"
+    )
+    with pytest.raises(InputError, match=sentence):
+        _md.held(Failing(lambda call: True), start, HOT, np.random.default_rng(0), "liquid")
+
+
+def test_failures_while_melting_are_told_in_the_card(tmp_path, monkeypatch):
+    monkeypatch.setattr(ice, "held", lambda potential, start, *_: (start, 2))
+    splits = ice.splits(config(**SHORT | {"liquid_temperatures_K": [300]}), MW, tmp_path)
+    assert splits.warnings[0].startswith("train_pool-liquid-300K-+0%: the reference failed 2 times in sampling")
+    assert len(splits.warnings) == 3

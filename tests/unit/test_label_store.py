@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,9 @@ def spoil_a_byte(content: bytes) -> bytes:
     ],
     ids=["changed", "cut off", "zeros", "key alone", "no line end"],
 )
-def test_damaged_entry_is_labelled_anew_and_spoils_no_other(spoil: Any, readable: bool, tmp_path: Path) -> None:
+def test_damaged_entry_is_labelled_anew_and_spoils_no_other(
+    spoil: Any, readable: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = LabelStore(tmp_path, XTB)
     store.put("a" * 64, GOOD)
     (path,) = store.directory.glob("*.labels")
@@ -128,11 +131,50 @@ def test_damaged_entry_is_labelled_anew_and_spoils_no_other(spoil: Any, readable
         (store.directory / name).write_bytes(content)
     again = LabelStore(tmp_path, XTB)
     assert (again.get("a" * 64) is not None) == readable
+    said = [
+        f"{store.directory / name}: line 1 is damaged and is left out; its frame is labelled again"
+        for name in ("0.labels", "z.labels")
+    ]
+    assert [record.message for record in caplog.records] == ([] if readable else said)
     again.put("a" * 64, GOOD)
     again.put("b" * 64, FAILED)
     last = LabelStore(tmp_path, XTB)
     assert same(last.get("a" * 64), GOOD)
     assert same(last.get("b" * 64), FAILED)
+
+
+@pytest.mark.parametrize("place", [3, 70, 120], ids=["key", "digest", "numbers"])
+def test_each_damaged_line_is_named_once(place: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Wherever one bit of it is wrong: the line is no label, and the others are."""
+    store = LabelStore(tmp_path, XTB)
+    for letter in "abc":
+        store.put(letter * 64, GOOD)
+    (path,) = store.directory.glob("*.labels")
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second[:place] + bytes([second[place] ^ 1]) + second[place + 1 :] + third)
+    again = LabelStore(tmp_path, XTB)
+    for letter in ("a", "c", "b", "b"):
+        assert (again.get(letter * 64) is None) == (letter == "b")
+    assert [record.message for record in caplog.records] == [
+        f"{path}: line 2 is damaged and is left out; its frame is labelled again"
+    ]
+
+
+def test_label_that_is_damaged_while_the_store_is_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = LabelStore(tmp_path, XTB)
+    store.put("a" * 64, GOOD)
+    (path,) = store.directory.glob("*.labels")
+    path.write_bytes(spoil_a_byte(path.read_bytes()))
+    assert store.get("a" * 64) is None
+    assert f"{path}: the label at byte 0 is damaged; its frame is labelled again" in caplog.text
+
+
+def test_digest_is_of_sha256(tmp_path: Path) -> None:
+    store = LabelStore(tmp_path, XTB)
+    store.put("a" * 64, GOOD)
+    (path,) = store.directory.glob("*.labels")
+    key, digest, text = path.read_text().rstrip("\n").split(" ", 2)
+    assert digest == hashlib.sha256(f"{key} {text}".encode()).hexdigest()[:16]
 
 
 def test_missing_library_is_one_sentence(tmp_path: Path, monkeypatch: Any) -> None:

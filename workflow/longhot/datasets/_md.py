@@ -99,6 +99,46 @@ class Walker:
             self._integrator.after_forces(self._state)
 
 
+class _Restarts:
+    """How often a trajectory had to begin again, because the reference gave no forces."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self.n = name, 0
+
+    def add(self, error: _Failed, where: str) -> None:
+        """Count one more.
+
+        Raises:
+            InputError: they are more than ``MAX_RESTARTS``.
+        """
+        self.n += 1
+        logger.warning("%s: the reference failed %s (%s), restart %d", self._name, where, error, self.n)
+        if self.n > MAX_RESTARTS:
+            raise InputError(
+                f"{self._name}: the reference failed {self.n} times in sampling, at last with {error}: "
+                "lower the temperature or the time step, or correct the reference"
+            ) from None
+
+
+def held(
+    potential: BatchPotential, start: Atoms, sampling: Sampling, generator: np.random.Generator, name: str
+) -> tuple[Atoms, int]:
+    """``start`` after one interval between samples, and how often it had to begin again.
+
+    Raises:
+        InputError: the reference fails more than ``MAX_RESTARTS`` times.
+    """
+    restarts = _Restarts(name)
+    while True:
+        try:
+            walker = Walker(potential, start, sampling, generator)
+            walker.run(sampling.steps_between_samples)
+        except _Failed as error:
+            restarts.add(error, f"at {sampling.temperature_K:g} K")
+            continue
+        return _at(start, walker.positions_A), restarts.n
+
+
 def sample(
     potential: BatchPotential,
     start: Atoms,
@@ -115,7 +155,7 @@ def sample(
         InputError: the reference fails more than ``MAX_RESTARTS`` times.
     """
     taken: list[Atoms] = []
-    restarts = 0
+    restarts = _Restarts(name)
     last_good_A = start.positions
     walker: Walker | None = None
     while len(taken) < n_frames:
@@ -125,21 +165,15 @@ def sample(
                 walker.run(sampling.steps_before_samples)
             walker.run(sampling.steps_between_samples)
         except _Failed as error:
-            restarts += 1
             walker = None
-            logger.warning("%s: the reference failed at frame %d (%s), restart %d", name, len(taken), error, restarts)
-            if restarts > MAX_RESTARTS:
-                raise InputError(
-                    f"{name}: the reference failed {restarts} times in sampling, at last with {error}: "
-                    "lower the temperature or the time step, or correct the reference"
-                ) from None
+            restarts.add(error, f"at frame {len(taken)}")
             continue
         last_good_A = walker.positions_A.copy()
         frame = labelled(_at(start, last_good_A), walker.energy_eV, walker.forces_eV_per_A)
         frame.positions -= np.average(frame.positions, axis=0, weights=frame.get_masses())
         frame.info |= {"temperature_K": sampling.temperature_K, "trajectory": name}
         taken.append(frame)
-    return taken, restarts
+    return taken, restarts.n
 
 
 def _at(atoms: Atoms, positions_A: np.ndarray) -> Atoms:

@@ -80,6 +80,8 @@ def relaxed(atoms: Atoms, reference: Block) -> Atoms:
     """
     from ase.optimize import BFGS
 
+    from longhot.potential_calculator import PotentialCalculator
+
     first = references.label([atoms], reference)[0]
     if first.status != "ok":
         raise InputError(
@@ -87,7 +89,9 @@ def relaxed(atoms: Atoms, reference: Block) -> Atoms:
             f"({first.status}: {first.message}), correct the molecule, its charge or the reference"
         )
     moved = atoms.copy()
-    moved.calc = references.new_calculator(reference)
+    calculator = PotentialCalculator(references.ReferencePotential(reference), moved)
+    calculator.allow(RELAXATION_STEPS + 1)
+    moved.calc = calculator
     try:
         converged = BFGS(moved, logfile=None).run(fmax=RELAXED_FORCE_EV_PER_A, steps=RELAXATION_STEPS)
     except Exception as error:  # any code may stand behind the calculator

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, PositiveFloat, model_validator
 
-from longhot import files, frames, references
+from longhot import frames, references
 from longhot.block import Block, Count, Distinct, FilePath, InputError, Seed, TemperatureK, TimeStepFs
 from longhot.datasets import DatasetBlock, IsolatedAtoms, Splits
 from longhot.datasets._isolated import elements, resolve
 from longhot.datasets._md import Sampling, sample, statistical_inefficiency
 from longhot.datasets._molecule import from_file, from_name, from_smiles, relaxed
+from longhot.datasets._pool import all_sampled, digest_of, warning
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -98,7 +93,7 @@ class Trajectory:
     @property
     def digest(self) -> str:
         """Identifies the frames: equal digests mean equal frames."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return digest_of(asdict(self))
 
 
 def splits(config: Config, reference: Block | None, workdir: Path, workers: int = 1) -> Splits:
@@ -113,9 +108,10 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
         known = resolve(config.isolated_atoms, elements([atoms]), reference)
     start = relaxed(atoms, reference)
     sets: dict[str, list[Atoms]] = {name: [] for name in SETS}
-    sampled = []
+    sampled: list[dict[str, Any]] = []
     tasks = list(_trajectories(config, reference, start))
-    for task, (taken, restarts) in zip(tasks, _all_sampled(tasks, start, reference, workdir, workers), strict=True):
+    one = partial(_sampled, start=start, reference=reference)
+    for task, (taken, restarts) in zip(tasks, all_sampled(tasks, one, workdir, workers), strict=True):
         inefficiency = statistical_inefficiency(frames.energies(taken))
         sampled.append(
             {
@@ -126,7 +122,6 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
                 "n_restarts": restarts,
             }
         )
-        logger.info("%s: %d frames, trajectory %d of %d", task.name, len(taken), len(sampled), len(tasks))
         sets[task.set_name] += taken
     if config.n_normal_modes:
         sets["train_pool"] += _normal_mode_frames(config, reference, start)
@@ -147,12 +142,7 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
             "relaxed_positions_A": np.round(start.positions, 6).tolist(),
             "trajectories": sampled,
         },
-        warnings=[
-            f"{one['trajectory']}: the reference failed {one['n_restarts']} times in sampling, "
-            "each time it went on from the last good frame with new velocities"
-            for one in sampled
-            if one["n_restarts"]
-        ],
+        warnings=[warning(row["trajectory"], row["n_restarts"]) for row in sampled if row["n_restarts"]],
         sampled_here=True,
     )
 
@@ -200,45 +190,10 @@ def _trajectories(config: Config, reference: Block, start: Atoms) -> Iterator[Tr
                 )
 
 
-def _all_sampled(
-    tasks: list[Trajectory], start: Atoms, reference: Block, workdir: Path, workers: int
-) -> Iterator[tuple[list[Atoms], int]]:
-    """Each trajectory's frames and restarts, in order; the trajectories run in parallel processes, one thread each."""
-    # Forked, since a spawned process would run the script of the Snakemake job again.
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=_die_of_sigterm) as pool:
-        try:
-            yield from pool.map(partial(_sampled, start=start, reference=reference, workdir=workdir), tasks)
-        except BrokenProcessPool:
-            raise InputError(
-                "a process that samples was killed: the memory did not suffice, the reference crashed, or one of its "
-                "calculations took longer than study.reference_time_limit_s; run again, whole trajectories are kept"
-            ) from None
-        except BaseException:
-            # Left to itself the pool would sample to the end what it has begun.
-            for process in active_children():
-                process.terminate()
-            raise
-
-
-def _die_of_sigterm() -> None:
-    """Take over no handler of the process that forked: its exception would be an answer, and the next task follow."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _sampled(task: Trajectory, start: Atoms, reference: Block, workdir: Path) -> tuple[list[Atoms], int]:
-    """The frames of a trajectory and its restarts, from ``workdir`` where an earlier run completed it."""
-    path = workdir / f"{task.name}-{task.digest}.extxyz"
-    done = path.with_suffix(".json")
-    if done.is_file():
-        logger.info("%s: taken over from an interrupted run", task.name)
-    else:
-        potential = references.ReferencePotential(reference).batch(start, 1)
-        generator = np.random.default_rng(task.seed)
-        taken, restarts = sample(potential, start, task.sampling, task.n_frames, generator, task.name)
-        frames.write(path, taken)
-        files.write_json(done, {"n_restarts": restarts})
-    # Read back in either case, so that a resumed build gives the same digits as an unbroken one.
-    return frames.read(path), files.read_json(done)["n_restarts"]
+def _sampled(task: Trajectory, start: Atoms, reference: Block) -> tuple[list[Atoms], int]:
+    """The frames of a trajectory, and its restarts."""
+    potential = references.ReferencePotential(reference).batch(start, 1)
+    return sample(potential, start, task.sampling, task.n_frames, np.random.default_rng(task.seed), task.name)
 
 
 def _normal_mode_frames(config: Config, reference: Block, start: Atoms) -> list[Atoms]:
@@ -246,13 +201,14 @@ def _normal_mode_frames(config: Config, reference: Block, start: Atoms) -> list[
 
     generator = np.random.default_rng((config.seed, len(SETS)))
     hessian = mass_weighted_hessian(start, references.ReferencePotential(reference).batch(start, 1))
+    labeller = references.Labeller(reference)
     made: list[Atoms] = []
     failures = 0
     while len(made) < config.n_normal_modes:
         positions_A = displaced(start, hessian, config.normal_mode_temperature_K, 1, generator)[0]
         atoms = start.copy()
         atoms.positions = positions_A
-        one = references.label([atoms], reference)[0]
+        one = labeller(atoms)
         if one.status == "ok":
             atoms.info |= {"temperature_K": config.normal_mode_temperature_K, "trajectory": "normal_modes"}
             made.append(frames.labelled(atoms, one.energy_eV, one.forces_eV_per_A))

@@ -6,13 +6,10 @@ at constant pressure. The water is ice that was melted.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -23,15 +20,14 @@ from longhot.block import Block, Count, Distinct, InputError, Seed, TemperatureK
 from longhot.datasets import DatasetBlock, IsolatedAtoms, Splits
 from longhot.datasets._ice import ice_ih_sites, ice_ih_water
 from longhot.datasets._isolated import elements, resolve
-from longhot.datasets._md import Sampling, Walker, sample
+from longhot.datasets._md import Sampling, held, sample
+from longhot.datasets._pool import all_sampled, digest_of, warning
 from longhot.frames import TEST_SET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ase import Atoms
-
-logger = logging.getLogger(__name__)
 
 Strain = Annotated[float, Field(gt=-0.2, lt=0.2)]
 Repeats = Annotated[list[Annotated[int, Field(gt=0, le=20)]], Field(min_length=3, max_length=3)]
@@ -93,30 +89,40 @@ class Trajectory:
     strain: float
     n_frames: int
     seed: tuple[int, ...]
+    origin: str
+    """Digest of what is common to all: config, reference and crystal."""
 
     @property
-    def name(self) -> str:
+    def state(self) -> str:
         """Readable, and unique in its set."""
         return f"{self.phase}-{self.temperature_K:g}K-{100 * self.strain:+g}%"
 
+    @property
+    def name(self) -> str:
+        """Readable, and unique in its dataset."""
+        return f"{self.set_name}-{self.state}"
+
+    @property
+    def digest(self) -> str:
+        """Identifies the frames: equal digests mean equal frames."""
+        return digest_of(asdict(self))
+
 
 def splits(config: Config, reference: Block | None, workdir: Path, workers: int = 1) -> Splits:
-    """Sample all sets, the trajectories in parallel processes."""
+    """Sample all sets; a trajectory that is complete in ``workdir`` is not sampled again."""
     if reference is None:
         raise InputError("dataset: source `ice` needs the key `reference`, add it")
     repeats = config.repeats
     start = ice_ih(config.molecule, (repeats[0], repeats[1], repeats[2]), config.seed, config.neighbour_distance_A)
     energies_eV, origin = resolve(config.isolated_atoms, elements([start]), reference)
     sets: dict[str, list[Atoms]] = {name: [] for name in SETS}
-    tasks = list(trajectories(config))
-    # Forked, since a spawned process would run the script of the Snakemake job again.
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        found = pool.map(partial(_sampled, config=config, reference=reference, start=start), tasks)
-        for done, (task, taken) in enumerate(zip(tasks, found, strict=True), start=1):
-            logger.info(
-                "%s, %s: %d frames, trajectory %d of %d", task.set_name, task.name, len(taken), done, len(tasks)
-            )
-            sets[task.set_name] += taken
+    made_of = {"config": config.model_dump(mode="json"), "reference": reference.model_dump(mode="json")}
+    tasks = list(trajectories(config, digest_of(made_of | {"crystal_A": start.positions.tolist()})))
+    one = partial(_sampled, config=config, reference=reference, start=start)
+    warnings = []
+    for task, (taken, restarts) in zip(tasks, all_sampled(tasks, one, workdir, workers), strict=True):
+        sets[task.set_name] += taken
+        warnings += [warning(task.name, restarts)] if restarts else []
     for frame in sets["test"]:
         frame.info[TEST_SET] = "test"
     return Splits(
@@ -128,11 +134,12 @@ def splits(config: Config, reference: Block | None, workdir: Path, workers: int 
         level_of_theory=references.level_of_theory(reference),
         licence="made by this study",
         facts={"reference": reference.model_dump(mode="json"), "n_trajectories": len(tasks)},
+        warnings=warnings,
         sampled_here=True,
     )
 
 
-def trajectories(config: Config) -> Iterator[Trajectory]:
+def trajectories(config: Config, origin: str) -> Iterator[Trajectory]:
     """The trajectories of each set: all phases, temperatures and strains share its frames evenly."""
     states = [
         (phase, temperature_K, strain)
@@ -145,10 +152,11 @@ def trajectories(config: Config) -> Iterator[Trajectory]:
             zip(states, np.array_split(np.arange(n_frames), len(states)), strict=True)
         ):
             if len(part):
-                yield Trajectory(set_name, *state, len(part), (config.seed, set_number, number))
+                yield Trajectory(set_name, *state, len(part), (config.seed, set_number, number), origin)
 
 
-def _sampled(task: Trajectory, config: Config, reference: Block, start: Atoms) -> list[Atoms]:
+def _sampled(task: Trajectory, config: Config, reference: Block, start: Atoms) -> tuple[list[Atoms], int]:
+    """The frames of a trajectory, and its restarts."""
     atoms = start.copy()
     atoms.set_cell(atoms.cell * (1 + task.strain) ** (1 / 3), scale_atoms=True)
     potential = references.ReferencePotential(reference).batch(atoms, 1)
@@ -160,12 +168,11 @@ def _sampled(task: Trajectory, config: Config, reference: Block, start: Atoms) -
         config.sample_interval_fs,
         config.equilibration_fs,
     )
+    melt_restarts = 0
     if task.phase == "liquid":
         hot = Sampling(config.melt_temperature_K, config.time_step_fs, config.friction_per_ps, config.melt_fs, 0)
-        walker = Walker(potential, atoms, hot, generator)
-        walker.run(hot.steps_between_samples)
-        atoms.positions = walker.positions_A
-    taken, _ = sample(potential, atoms, sampling, task.n_frames, generator, task.name)
+        atoms, melt_restarts = held(potential, atoms, hot, generator, task.name)
+    taken, restarts = sample(potential, atoms, sampling, task.n_frames, generator, task.state)
     for frame in taken:
         frame.info["phase"] = task.phase
-    return taken
+    return taken, melt_restarts + restarts

@@ -10,12 +10,15 @@ Each file gives a class ``Config`` (derived from ``Block``) and functions::
 ``spin`` is given for an isolated, neutral atom: its number of unpaired electrons. Without it the
 calculator describes the molecule that the config states.
 A calculator may keep state between calls only where that does not change its results; a file whose
-calculators may not keep to that says ``REMEMBERS = True``.
+calculators may not keep to that says ``REMEMBERS = True``. One whose calculators use no GPU, no PyTorch and no program
+outside says ``FORKS = True``: a process for them may be a fork, which starts faster than a program of its own.
+
+Whatever a frame does to its calculation, it costs that frame alone: calculations run in a process that may crash and
+is ended at the time limit (``InProcessLabeller``, ``attempt`` and ``evaluate`` are what runs there).
 """
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -164,24 +167,46 @@ def attempt(calculator: Any, config: Block, atoms: Atoms, spin: int | None = Non
     return replace(first, message=f"{first.message}; with safer settings {second.message}", wall_s=wall_s, attempts=2)
 
 
-class Labeller:
-    """Labels frame by frame with one method, in this process."""
+class InProcessLabeller:
+    """Labels frame by frame with one method in this process, which a crash takes with it."""
 
-    def __init__(self, config: Block) -> None:
-        """Set the method up.
+    def __init__(self, config: Block, spin: int | None = None) -> None:
+        """Set the method up; ``spin`` as in the package's docstring.
 
         Raises:
             InputError: its library is missing, or refuses its settings.
         """
-        self._config, self._calculator = config, new_calculator(config)
+        self._config, self._spin, self._calculator = config, spin, new_calculator(config, spin)
 
     def __call__(self, atoms: Atoms) -> Label:
         """Energy and forces of a frame, or the typed reason why there are none."""
-        found = attempt(self._calculator, self._config, atoms)
+        found = attempt(self._calculator, self._config, atoms, self._spin)
         if found.status != "ok" or found.attempts > 1:
             # A failed calculation may have spoilt the calculator for the frames that follow.
-            self._calculator = new_calculator(self._config)
+            self._calculator = new_calculator(self._config, self._spin)
         return found
+
+
+class Labeller:
+    """Labels frame by frame with one method, in a process of its own that ends with this object."""
+
+    def __init__(self, config: Block, spin: int | None = None) -> None:
+        """Set the method up; ``spin`` as in the package's docstring.
+
+        Raises:
+            InputError: its library is missing, or refuses its settings.
+        """
+        from longhot.references._guard import Guard
+
+        self._guard = Guard(config, spin)
+        self._guard.start()
+
+    def __call__(self, atoms: Atoms) -> Label:
+        """Energy and forces of a frame, or the typed reason why there are none."""
+        self._guard.hold(atoms)
+        (forces_eV_per_A,), [row] = self._guard.compute(atoms.positions[None])
+        energy_eV, status, message, wall_s, attempts = row
+        return Label(energy_eV, forces_eV_per_A, status, message, wall_s, attempts)
 
 
 def safer(config: Block) -> Block | None:
@@ -192,8 +217,6 @@ def safer(config: Block) -> Block | None:
 
 def label(frames: Sequence[Atoms], config: Block, *, workers: int = 1, store: str | Path | None = None) -> list[Label]:
     """Energy and forces of each frame, in their order; a failed frame is a typed label and stops nothing.
-
-    With one worker and no store all happens in this process, which a code that crashes takes with it.
 
     Args:
         frames: what to label.
@@ -233,7 +256,7 @@ def isolated_atom_energy_eV(symbol: str, config: Block) -> float:
 
     spin = int(ground_state_magnetic_moments[atomic_numbers[symbol]])
     atom = Atoms(symbol, positions=[(0.0, 0.0, 0.0)], magmoms=[spin])
-    found = attempt(new_calculator(config, spin), config, atom, spin)
+    found = Labeller(config, spin)(atom)
     if found.status != "ok":
         raise InputError(
             f"reference {level_of_theory(config)} gives no energy for an isolated {symbol} atom ({found.message}): "
@@ -243,37 +266,31 @@ def isolated_atom_energy_eV(symbol: str, config: Block) -> float:
 
 
 class ReferenceBatch:
-    """Replicas of the same atoms, computed one after the other."""
+    """Replicas of the same atoms, computed one after the other in a process of their own."""
 
-    def __init__(self, config: Block, atoms: Atoms, n_replicas: int):
-        self._config = config
-        self._replicas = [atoms.copy() for _ in range(n_replicas)]
-        for replica in self._replicas:
-            replica.calc = None
-        self._labellers: list[Any] = [None] * n_replicas
+    def __init__(self, config: Block, atoms: Atoms):
+        from longhot.references._guard import Guard
+
+        self._guard = Guard(config)
+        self._guard.hold(atoms)
         self._remembers = getattr(plugin(longhot.references, config.method), "REMEMBERS", False)  # type: ignore[attr-defined]
 
     def reset(self) -> None:
         """Forget everything of earlier calls."""
         if self._remembers:
-            self._labellers = [None] * len(self._replicas)
-            # Calculators hold themselves in cycles, which Python alone would let grow to gigabytes.
-            gc.collect()
+            self._guard.forget()
 
     def compute(self, positions_A: np.ndarray, cell_A: np.ndarray | None = None) -> BatchResult:
         """Energies and forces; shapes as in ``longhot.potential.BatchPotential``."""
-        labels = []
-        for index, (replica, positions) in enumerate(zip(self._replicas, positions_A, strict=True)):
-            if self._labellers[index] is None:
-                self._labellers[index] = Labeller(self._config)
-            replica.positions = positions
-            if cell_A is not None:
-                replica.cell = cell_A[index]
-            labels.append(self._labellers[index](replica))
+        found = self._guard.compute(positions_A, cell_A)
         return BatchResult(
-            energy_eV=np.array([one.energy_eV for one in labels]),
-            forces_eV_per_A=np.stack([one.forces_eV_per_A for one in labels]),
-            errors={index: f"{one.status}: {one.message}" for index, one in enumerate(labels) if one.status != "ok"},
+            energy_eV=np.array([energy_eV for energy_eV, *_ in found.rows]),
+            forces_eV_per_A=found.forces_eV_per_A,
+            errors={
+                index: f"{status}: {message}"
+                for index, (_, status, message, *_) in enumerate(found.rows)
+                if status != "ok"
+            },
         )
 
 
@@ -290,7 +307,7 @@ class ReferencePotential:
 
     def batch(self, atoms: Atoms, n_replicas: int) -> ReferenceBatch:
         """A potential for ``n_replicas`` copies of ``atoms``."""
-        return ReferenceBatch(self.config, atoms, n_replicas)
+        return ReferenceBatch(self.config, atoms)
 
     def batch_sizes(self, n_replicas: int) -> list[int]:
         """Every size, for replicas are computed one by one."""

@@ -3,18 +3,17 @@
 A folder for each reference method with its settings and the version of the library behind it; in it, files
 of one line a label. Each process that labels appends to a file of its own and only reads those of others,
 so any number of them may share the folder, on network file systems too: the worst that they can do is to
-compute one frame both. Every line carries a checksum: one that a kill cut off, or a disk damaged, counts as
-absent, and its frame is labelled anew. (A file for each label would cost more than a fast method does.)
+compute one frame both. Every line carries a digest: one that a kill cut off, or a disk damaged, is named in
+the log, and its frame is labelled anew. (A file for each label would cost more than a fast method does.)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import uuid
-import zlib
-from collections import defaultdict
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -24,14 +23,16 @@ import numpy as np
 from longhot.block import Block, InputError, plugin
 from longhot.files import write_json
 from longhot.potential import Label
+from longhot.references._frames import FRAME_ARRAYS
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-FORMAT = 1
-"""Raise it when a plugin comes to give other numbers for the same settings and library: all is labelled anew."""
-FRAME_ARRAYS = ("initial_magmoms", "initial_charges")
-"""Arrays of a frame, besides its elements and positions, that a calculator may read."""
+logger = logging.getLogger(__name__)
+
+FORMAT = 2
+"""Raise it when a plugin comes to give other numbers for the same settings and library, or lines are written in another
+way: all is labelled anew."""
 STORED_STATUSES = ("ok", "not_converged")
 """What happens again with the same frame and settings; a crash may have come from the machine."""
 
@@ -63,25 +64,23 @@ def frame_key(atoms: Atoms) -> str:
 
 
 def _line(key: str, label: Label) -> bytes:
-    """``key checksum json``; the numbers come back from it bit for bit."""
+    """``key digest json``; the numbers come back from it bit for bit."""
     text = json.dumps({**vars(label), "forces_eV_per_A": label.forces_eV_per_A.tolist()})
-    return f"{key} {_checksum(key, text)} {text}\n".encode()
+    return f"{key} {_digest(key, text)} {text}\n".encode()
 
 
-def _checksum(key: str, text: str) -> str:
-    return f"{zlib.crc32(f'{key} {text}'.encode()):08x}"
+def _digest(key: str, text: str) -> str:
+    """SHA-256, as far as no damage escapes it: 64 bits."""
+    return hashlib.sha256(f"{key} {text}".encode()).hexdigest()[:16]
 
 
-def _label(line: bytes) -> Label | None:
-    """The label of a line; None where the line is damaged."""
+def _sound(line: bytes) -> tuple[str, str] | None:
+    """Key and JSON of a line; None where the line is damaged."""
     try:
-        key, checksum, text = line.decode().rstrip("\n").split(" ", 2)
+        key, digest, text = line.decode().rstrip("\n").split(" ", 2)
     except ValueError:
         return None
-    if checksum != _checksum(key, text):
-        return None
-    values = json.loads(text)
-    return Label(**{**values, "forces_eV_per_A": np.array(values["forces_eV_per_A"])})
+    return (key, text) if digest == _digest(key, text) else None
 
 
 class LabelStore:
@@ -98,24 +97,36 @@ class LabelStore:
         self.directory = Path(root) / hashlib.sha256(canonical.encode()).hexdigest()[:16]
         if not (self.directory / "reference.json").exists():
             write_json(self.directory / "reference.json", identity)
-        self._places: defaultdict[str, list[tuple[Path, int]]] = defaultdict(list)
+        self._places: dict[str, tuple[Path, int]] = {}
         for path in sorted(self.directory.glob("*.labels")):
-            offset = 0
-            with path.open("rb") as file:
-                for line in file:
-                    self._places[line[:64].decode(errors="replace")].append((path, offset))
-                    offset += len(line)
+            self._look_through(path)
         self._own: BinaryIO | None = None
 
+    def _look_through(self, path: Path) -> None:
+        """Note where the labels of a file are, and say which lines are damaged."""
+        offset = 0
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                sound = _sound(line)
+                if sound is None:
+                    logger.warning("%s: line %d is damaged and is left out; its frame is labelled again", path, number)
+                else:
+                    self._places[sound[0]] = (path, offset)
+                offset += len(line)
+
     def get(self, key: str) -> Label | None:
-        """The label of a frame; None where there is none, or a damaged one."""
-        for path, offset in self._places.get(key, []):
-            with path.open("rb") as file:
-                file.seek(offset)
-                found = _label(file.readline())
-            if found is not None:
-                return found
-        return None
+        """The label of a frame; None where there is none, or it was damaged since the store was opened."""
+        if key not in self._places:
+            return None
+        path, offset = self._places[key]
+        with path.open("rb") as file:
+            file.seek(offset)
+            sound = _sound(file.readline())
+        if sound is None or sound[0] != key:
+            logger.warning("%s: the label at byte %d is damaged; its frame is labelled again", path, offset)
+            return None
+        values = json.loads(sound[1])
+        return Label(**{**values, "forces_eV_per_A": np.array(values["forces_eV_per_A"])})
 
     def put(self, key: str, label: Label) -> None:
         """Keep a label, where the same frame and settings would give it again."""
@@ -123,7 +134,7 @@ class LabelStore:
             return
         if self._own is None:
             self._own = (self.directory / f"{uuid.uuid4().hex}.labels").open("ab", buffering=0)
-        self._places[key].append((Path(self._own.name), self._own.tell()))
+        self._places[key] = (Path(self._own.name), self._own.tell())
         self._own.write(_line(key, label))
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ TIME_LIMIT_S = "LONGHOT_REFERENCE_TIME_LIMIT_S"
 def time_limit() -> Iterator[None]:
     """End this process where what follows takes too long: less does not stop compiled code that hangs.
 
-    SIGALRM keeps its default action, so it is the kernel that ends the process.
+    SIGALRM keeps its default action, so it is the kernel that ends the process: one that was started to be lost.
     """
     signal.setitimer(signal.ITIMER_REAL, float(os.environ.get(TIME_LIMIT_S, 0)))
     try:

@@ -1,8 +1,7 @@
 """Labels in worker processes, each on one thread; what a worker dies of costs one frame and no more.
 
-The workers are programs of their own, not forks: they inherit no threads, no memory and no GPU of the
-process that starts them, and do not run its main file again. They import their libraries while that
-process goes on, so whoever starts them early does not wait for them.
+The workers are programs of their own, which import their libraries while the process that starts them goes on, so
+whoever starts them early does not wait for them.
 """
 
 from __future__ import annotations
@@ -11,27 +10,20 @@ import contextlib
 import logging
 import math
 import os
-import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
 from longhot.block import Block, InputError
-from longhot.potential import Label, LabelStatus
-from longhot.references import Labeller, failed
-from longhot.references._store import FRAME_ARRAYS, LabelStore, frame_key
-from longhot.references._threads import one_thread
-from longhot.references._time_limit import TIME_LIMIT_S
+from longhot.potential import Label
+from longhot.references import InProcessLabeller, failed
+from longhot.references._frames import pack, unpack
+from longhot.references._processes import Program, cause_of_death
+from longhot.references._store import LabelStore, frame_key
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -41,59 +33,22 @@ logger = logging.getLogger(__name__)
 CHUNK_S = 0.5
 """Cheap frames go to a worker so many at a time that it is busy about as long."""
 LOG_INTERVAL_S = 30.0
-LONGEST_END_S = 10.0
-"""An idle worker that takes longer to end is killed."""
 
 
-def pack(atoms: Atoms) -> tuple[bytes, bytes, bytes, bytes, dict[str, np.ndarray]]:
-    """What a calculator may read of a frame, and the key of its label covers; bytes, which pickle fast."""
-    extra = {name: atoms.arrays[name] for name in FRAME_ARRAYS if name in atoms.arrays}
-    return atoms.numbers.tobytes(), atoms.positions.tobytes(), atoms.cell.array.tobytes(), atoms.pbc.tobytes(), extra
-
-
-def unpack(numbers: bytes, positions: bytes, cell: bytes, pbc: bytes, extra: dict[str, np.ndarray]) -> Atoms:
-    """The frame again, without what else it carried."""
-    from ase import Atoms
-
-    frame = Atoms(
-        np.frombuffer(numbers, dtype=int),
-        np.frombuffer(positions).reshape(-1, 3),
-        cell=np.frombuffer(cell).reshape(3, 3),
-        pbc=np.frombuffer(pbc, dtype=bool),
-    )
-    for name, values in extra.items():
-        frame.set_array(name, values)
-    return frame
-
-
-def serve(descriptor: int, temporary: str) -> None:
-    """The main program of a worker: set up a reference method, then label what comes until nothing does.
-
-    Args:
-        descriptor: of its end of the connection to the process that started it.
-        temporary: folder that the workers of that process share for what they need while they run.
-    """
-    threading.Thread(target=_end_with_parent, args=[temporary], daemon=True).start()
-    connection = Connection(descriptor)
+def serve(questions: Connection, answers: Connection) -> None:
+    """What a worker runs: set up a reference method, then label what comes until nothing does."""
     try:
-        labeller = Labeller(connection.recv())
+        labeller = InProcessLabeller(questions.recv())
     except InputError as error:
-        connection.send(error)
+        answers.send(error)
         return
-    connection.send(None)
+    answers.send(None)
     with contextlib.suppress(EOFError):
         while True:
-            frames = connection.recv()
+            frames = questions.recv()
             before = sum(os.times()[:4])
             labels = [labeller(unpack(*frame)) for frame in frames]
-            connection.send((labels, sum(os.times()[:4]) - before))
-
-
-def _end_with_parent(temporary: str) -> None:
-    """Standard input ends when the process that started this one is gone: then so is all that this one runs."""
-    os.read(sys.stdin.fileno(), 1)
-    shutil.rmtree(temporary, ignore_errors=True)
-    os.killpg(0, signal.SIGKILL)
+            answers.send((labels, sum(os.times()[:4]) - before))
 
 
 class _Worker:
@@ -102,54 +57,17 @@ class _Worker:
     def __init__(self, config: Block, temporary: str) -> None:
         self.task: list[int] | None = None
         """Indices of the frames that it labels now; None while it is set up."""
-        self.connection, theirs = Pipe()
-        program = (
-            f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from longhot.references._workers import serve; serve({theirs.fileno()}, {temporary!r})"
-        )
-        with one_thread():
-            environment = {**os.environ, "TMPDIR": temporary}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdin=subprocess.PIPE,
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            # A group of its own, which holds the programs that it runs too: one signal ends them all.
-            start_new_session=True,
-        )
-        theirs.close()
-        self.connection.send(config)
+        self.program = Program(__name__, temporary)
+        # One that is gone says so when it is asked for its answer.
+        with contextlib.suppress(OSError):
+            self.program.questions.send(config)
 
     def give(self, task: list[int], frames: Sequence[Atoms]) -> None:
         """Send the frames of a task, if any."""
         self.task = task
         if task:
-            # A process that is gone says so when it is asked for its answer.
             with contextlib.suppress(OSError):
-                self.connection.send([pack(frames[index]) for index in task])
-
-    def end(self, kill: bool) -> int:
-        """End the process, at once with all that it runs or when it sees that nothing more comes; its exit code."""
-        self.connection.close()
-        if not kill:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(LONGEST_END_S)
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        code = self._process.wait()
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        return code
-
-
-def _cause_of_death(code: int) -> tuple[LabelStatus, str]:
-    """Why a worker ended with an exit code, which is that of a signal where it is negative."""
-    if code == -signal.SIGALRM:
-        limit_s = float(os.environ.get(TIME_LIMIT_S, 0))
-        return "timeout", f"it took longer than {limit_s:g} s, see study.reference_time_limit_s"
-    how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
-    return "crashed", f"its worker process ended with {how}"
+                self.program.questions.send([pack(frames[index]) for index in task])
 
 
 class Queue:
@@ -253,9 +171,9 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.connection.close()  # first of all, so that they end side by side
+            worker.program.questions.close()  # first of all, so that they end side by side
         for worker in self._workers:
-            worker.end(kill=worker.task != [])
+            worker.program.end(kill=worker.task != [])
         if self._store is not None:
             self._store.close()
         self._temporary.cleanup()
@@ -286,7 +204,7 @@ class Workers:
             if worker.task is not None:
                 worker.give(queue.next(), frames)
         while len(done) < len(frames):
-            places = {worker.connection: place for place, worker in enumerate(self._workers) if worker.task != []}
+            places = {worker.program.answers: place for place, worker in enumerate(self._workers) if worker.task != []}
             for connection in wait(list(places)):
                 place = places[connection]  # type: ignore[index]
                 labels, core_s = self._answer(place, queue, frames)
@@ -311,9 +229,9 @@ class Workers:
         worker = self._workers[place]
         task, worker.task = worker.task, []
         try:
-            said = worker.connection.recv()
+            said = worker.program.answers.recv()
         except (EOFError, OSError):
-            status, message = _cause_of_death(worker.end(kill=True))
+            status, message = cause_of_death(worker.program.end())
             if task is None:
                 raise InputError(f"reference: {message} while it was set up") from None
             self._workers[place] = _Worker(self._config, self._temporary.name)

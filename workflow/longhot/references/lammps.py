@@ -20,6 +20,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from longhot.block import Block, InputError
 from longhot.references._threads import one_thread
 
+FORKS = True
 MW_FILE = Path(__file__).with_name("_mW.sw")
 """Parameters of mW in LAMMPS's format, energies in eV."""
 HEADER = ("units metal", "atom_style atomic", "atom_modify map array sort 0 0")

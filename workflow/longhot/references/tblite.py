@@ -12,6 +12,8 @@ from longhot.block import InputError
 from longhot.references._threads import one_thread
 from longhot.references._tight_binding import TightBinding
 
+FORKS = True
+
 
 class Config(TightBinding):
     """Extended tight binding by tblite."""

@@ -13,6 +13,7 @@ from longhot.block import InputError
 from longhot.references._threads import one_thread
 from longhot.references._tight_binding import TightBinding
 
+FORKS = True
 GENERIC_TURN_RAD = (0.7, -0.4, 1.1)
 """Rotation vector to an orientation in which no two atoms of a symmetric molecule share a coordinate."""
 
