@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -359,6 +361,27 @@ def test_code_that_hears_no_signal_ends_too() -> None:
     assert time.monotonic() - start < LONGEST_END_S
     assert code == 128 + signal.SIGTERM
     assert "simulate: stopped" in log
+
+
+def test_a_signal_that_leaves_the_lock_of_logging_held_ends_the_job_too() -> None:
+    """As one that comes in a fork: its exception is lost, and so is what the fork would have done next."""
+
+    def work() -> None:
+        logging._acquireLock()  # type: ignore[attr-defined]
+        while True:
+            with suppress(SystemExit):
+                Path("began").touch()
+                time.sleep(60)
+
+    process = child(work)
+    wait_for(Path("began").exists)
+    start = time.monotonic()
+    os.kill(process.pid, signal.SIGTERM)
+    code, log, terminal = ended(process)
+    assert time.monotonic() - start < LONGEST_END_S
+    assert code == 128 + signal.SIGTERM
+    assert "simulate: stopped" in log
+    assert "simulate: stopped" in terminal
 
 
 def test_a_second_signal_breaks_nothing_off() -> None:

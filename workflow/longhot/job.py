@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -87,7 +87,7 @@ def job(snakemake: Any) -> Iterator[None]:
     terminal, and a code of its own; what else goes wrong is a fault of the code, and leaves a traceback.
     """
     pin_threads(snakemake.threads)
-    _end_on_signals(snakemake.rule)
+    _end_on_signals(snakemake.rule, Path(snakemake.log[0]))
     try:
         _begin_log(Path(snakemake.log[0]))
         start = time.perf_counter()
@@ -118,7 +118,7 @@ def job(snakemake: Any) -> Iterator[None]:
         sys.exit(1)
 
 
-def _end_on_signals(rule: str) -> None:
+def _end_on_signals(rule: str, log: Path) -> None:
     """Let SIGTERM and Ctrl-C close everything that is open, and see to it that this ends."""
     for number in (signal.SIGTERM, signal.SIGINT):
         # Whoever starts a run in the background may want it to ignore Ctrl-C.
@@ -127,7 +127,7 @@ def _end_on_signals(rule: str) -> None:
     came, told = os.pipe()
     os.set_blocking(told, False)
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    threading.Thread(target=_make_sure, args=[came, rule], daemon=True).start()
+    threading.Thread(target=_make_sure, args=[came, rule, log], daemon=True).start()
 
 
 def _stop(number: int, _: object) -> NoReturn:
@@ -137,14 +137,19 @@ def _stop(number: int, _: object) -> NoReturn:
     sys.exit(128 + number)
 
 
-def _make_sure(came: int, rule: str) -> None:
+def _make_sure(came: int, rule: str, log: Path) -> None:
     """End the process some seconds after a signal: compiled code keeps handlers waiting, a callback loses exceptions.
 
     All files are written so that they are whole or absent, so this costs no more than the work since a checkpoint.
     """
     number = os.read(came, 1)[0]
     time.sleep(LONGEST_END_S)
-    _say(rule, f"stopped: {KEPT}")
+    # By hand: a signal that came while the process forked may have left the locks of logging and of streams held.
+    said = f"{rule}: stopped: {KEPT}\n"
+    with suppress(OSError):
+        os.write(2, f"\n{said}\n".encode())
+        with log.open("ab", buffering=0) as handle:
+            handle.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {said}".encode())
     os._exit(128 + number)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from longhot import files, frames
 from longhot.block import InputError
+from longhot.references._processes import end_with
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -59,7 +61,7 @@ def all_sampled(
         InputError: as ``sampled`` does, or a process was killed.
     """
     # Forked, since a spawned process would run the script of the Snakemake job again.
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=_die_of_sigterm) as pool:
+    with ProcessPoolExecutor(workers, get_context("fork"), _begin, (os.getpid(),)) as pool:
         try:
             # Its map would cancel what waits, on which the pool's own thread fails when the processes are ended.
             futures = [pool.submit(_kept, task, sampled, workdir) for task in tasks]
@@ -79,8 +81,9 @@ def all_sampled(
             raise
 
 
-def _die_of_sigterm() -> None:
+def _begin(parent: int) -> None:
     """Take over no handler of the process that forked: its exception would be an answer, and the next task follow."""
+    end_with(parent)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

@@ -122,10 +122,15 @@ class Fork:
         return self._process.exitcode
 
 
-def _run_fork(serve: Serve, questions: Connection, answers: Connection, parent: int) -> None:
+def end_with(parent: int) -> None:
+    """Let this process end with the one that forked it, whatever ends that."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        return
+        os._exit(1)
+
+
+def _run_fork(serve: Serve, questions: Connection, answers: Connection, parent: int) -> None:
+    end_with(parent)
     _let_go_of_files({questions.fileno(), answers.fileno()})
     # The handlers of the job that forked would write to its log; Ctrl-C comes to both, and the job answers it.
     signal.set_wakeup_fd(-1)
