@@ -56,4 +56,4 @@ def test_make_checks_the_file_before_snakemake_reads_it(content: bytes | None, t
     assert done.returncode == 1
     assert done.stderr.startswith("config: ")
     assert done.stderr.count("\n") == 1
-    assert "longhot.config $(CONFIG)" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert 'longhot.config "$(CONFIG)"' in (ROOT / "Makefile").read_text(encoding="utf-8")
