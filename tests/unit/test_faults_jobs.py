@@ -291,7 +291,7 @@ def engine_sampler() -> None:
 
 
 def active_round() -> None:
-    protocol = {"temperatures_K": [600], "replicas": 2, "duration_ps": 1e4, "frame_interval_fs": 100}
+    protocol = {"temperatures_K": [10], "replicas": 2, "duration_ps": 1e4, "frame_interval_fs": 100}
     rounds.run(new_inputs(protocol=protocol), "start", 0, None, Path("work", "records.json"))
 
 
