@@ -342,37 +342,22 @@ def test_long_job_ends_cleanly_within_ten_seconds(work: Callable[[], None], numb
     wait_for(lambda: not processes_below(here), LONGEST_END_S)
 
 
-def test_code_that_hears_no_signal_ends_too() -> None:
+def hears_no_signal() -> None:
     """As in a long call of a compiled library, and where a callback has lost the exception."""
-
-    def work() -> None:
-        while True:
-            try:
-                Path("began").touch()
-                time.sleep(60)
-            except SystemExit:
-                continue
-
-    process = child(work)
-    wait_for(Path("began").exists)
-    start = time.monotonic()
-    os.kill(process.pid, signal.SIGTERM)
-    code, log, _ = ended(process)
-    assert time.monotonic() - start < LONGEST_END_S
-    assert code == 128 + signal.SIGTERM
-    assert "simulate: stopped" in log
+    while True:
+        with suppress(SystemExit):
+            Path("began").touch()
+            time.sleep(60)
 
 
-def test_a_signal_that_leaves_the_lock_of_logging_held_ends_the_job_too() -> None:
-    """As one that comes in a fork: its exception is lost, and so is what the fork would have done next."""
+def holds_the_lock_of_logging() -> None:
+    """As where a signal comes in a fork: its exception is lost, and so is what the fork would have done next."""
+    logging._acquireLock()  # type: ignore[attr-defined]
+    hears_no_signal()
 
-    def work() -> None:
-        logging._acquireLock()  # type: ignore[attr-defined]
-        while True:
-            with suppress(SystemExit):
-                Path("began").touch()
-                time.sleep(60)
 
+@pytest.mark.parametrize("work", [hears_no_signal, holds_the_lock_of_logging])
+def test_a_job_that_loses_the_signal_ends_too(work: Callable[[], None]) -> None:
     process = child(work)
     wait_for(Path("began").exists)
     start = time.monotonic()

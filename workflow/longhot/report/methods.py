@@ -159,14 +159,13 @@ def cost(manifest: dict[str, Any], report: Report) -> Topic:
 
 def overhead_text(total: Mapping[str, Any]) -> str:
     """What of the core time was no science; empty where that is not known."""
-    share, start_s, engine_s = (total.get(name) for name in ("overhead_share", "startup_core_s", "engine_core_s"))
-    if share is None or start_s is None:
+    if total.get("overhead_share") is None:
         return ""
-    parts = [f"{duration_text(start_s)} to starts of Python and imports"]
-    if engine_s is not None:
-        parts.append(f"{duration_text(engine_s)} to Snakemake itself")
+    parts = [f"{duration_text(total['startup_core_s'])} to starts of Python and imports"]
+    if total["engine_core_s"] is not None:
+        parts.append(f"{duration_text(total['engine_core_s'])} to Snakemake itself")
     return (
-        f"Of the core time {100 * share:.1f} % was no science (at most {MOST_OVERHEAD_PERCENT} is the aim): "
+        f"Of the core time {100 * total['overhead_share']:.1f} % was no science (at most {MOST_OVERHEAD_PERCENT} is the aim): "
         f"{listed(parts)}. Starts of processes that label for a job count as its science."
     )
 
