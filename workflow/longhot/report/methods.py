@@ -165,8 +165,8 @@ def overhead_text(total: Mapping[str, Any]) -> str:
     if total["engine_core_s"] is not None:
         parts.append(f"{duration_text(total['engine_core_s'])} to Snakemake itself")
     return (
-        f"Of the core time {100 * total['overhead_share']:.1f} % was no science (at most {MOST_OVERHEAD_PERCENT} is the "
-        f"aim): {listed(parts)}. Starts of processes that label for a job count as its science."
+        f"Of the core time {100 * total['overhead_share']:.1f} % was no science (at most {MOST_OVERHEAD_PERCENT} is "
+        f"the aim): {listed(parts)}. Starts of processes that label for a job count as its science."
     )
 
 
